@@ -1,0 +1,304 @@
+"""The composition root: what a person can ask of fleet, as one object; the Python API."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.catalog.assignment import Assigned
+from orchestrator.catalog.model import Model
+from orchestrator.errors import FleetError, NotFound
+from orchestrator.inventory.device import Device
+from orchestrator.inventory.selection import select
+from orchestrator.rollout.desire import Known, assigned, to_deploy, to_roll_back
+from orchestrator.rollout.drift import Drift, drifts
+from orchestrator.rollout.observation import Observation, Observed, Unobserved
+from orchestrator.rollout.outcome import Outcome
+from orchestrator.rollout.plan import Intent, Plan, Skip, changed_since, plan
+from orchestrator.rollout.playbook import Playbook
+from orchestrator.settings import find_site, load
+from orchestrator.site import Site
+
+if TYPE_CHECKING:
+    from orchestrator.build.builder import BuildEvent
+    from orchestrator.deploy.execute import Report
+    from orchestrator.deploy.hands import Hands, Scripts
+    from orchestrator.deploy.switch import Progress
+    from orchestrator.lab.lab import Lab
+    from orchestrator.ledger.ledger import Ledger
+    from orchestrator.transport.ssh import Address
+    from orchestrator.transport.transport import Transport
+    from orchestrator.trust.hostkeys import HostKey
+
+T = TypeVar("T")
+AT_ONCE = 32
+"""Devices looked at side by side."""
+
+
+class Fleet:
+    """One site and everything that can be done with it. Heavy parts are imported when used."""
+
+    def __init__(self, site: Path | None = None) -> None:
+        self.settings = load(find_site(site))
+        self.site = Site(self.settings)
+
+    # --- what exists ---------------------------------------------------------------------
+
+    def select(self, target: str) -> tuple[Device, ...]:
+        """The devices of a target; facts of earlier visits count."""
+        facts = self.ledger.facts() if any(sign in target for sign in "=<>") else {}
+        return select(self.site.inventory, target, facts)
+
+    def device(self, name: str) -> Device:
+        """A device by name."""
+        devices = self.site.inventory.devices
+        if name not in devices:
+            raise NotFound("device", name, devices)
+        return devices[name]
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        """The memory of this site; made or migrated when it is first asked for."""
+        from orchestrator.ledger.ledger import Ledger
+
+        return Ledger(self.settings.state / "ledger.db")
+
+    @cached_property
+    def lab(self) -> "Lab":
+        """The fleet of emulated devices that can be started on this machine."""
+        from orchestrator.lab.lab import Lab
+
+        return Lab(self.settings.site, self.settings.inventory)
+
+    # --- what is built -------------------------------------------------------------------
+
+    def build(
+        self,
+        names: Sequence[str],
+        *,
+        variants: Collection[str] | None = None,
+        jobs: int | None = None,
+        force: bool = False,
+        watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
+    ) -> None:
+        """Make what is missing of some models and write the lock after each."""
+        from orchestrator.build.builder import Builder
+        from orchestrator.build.store import Store
+
+        state = self.settings.state
+        builder = Builder(
+            self.settings.inventory, Store(state / "store"), state / "build", jobs=jobs
+        )
+        for model in [self.site.model(name) for name in names or self.site.models]:
+            built = builder.build(
+                model, variants=variants, force=force, watch=partial(watch, model.name)
+            )
+            self.site.write_lock(self.site.lock().merged(built))
+
+    def contents(self, digest: str) -> bytes:
+        """The bytes behind a digest of a manifest."""
+        from orchestrator.build.store import Store
+
+        return Store(self.settings.state / "store").read(digest)
+
+    # --- what is seen --------------------------------------------------------------------
+
+    def observe(
+        self, devices: Iterable[Device], watch: Callable[[Device], None] = lambda device: None
+    ) -> dict[str, Observation]:
+        """Ask devices what they are and what they run; who does not answer is a value too."""
+        from orchestrator.deploy.probe import observe
+
+        seen = self._visit(devices, lambda hands: observe(hands, datetime.now(UTC)), watch)
+        said = {name: o.facts for name, o in seen.items() if isinstance(o, Observed)}
+        self.ledger.remember(said)
+        return seen
+
+    def audit(
+        self, target: str, watch: Callable[[Device], None] = lambda device: None
+    ) -> tuple[Drift, ...]:
+        """Hash what runs on each device and compare it with the ledger and the lock."""
+        from orchestrator.deploy.probe import current_files
+
+        devices = self.select(target)
+        expected, known = self.ledger.expected(), self.ledger.manifests()
+        meant, lock = self._meant(()), self.site.lock()
+        seen = self._visit(devices, current_files, watch)
+        return tuple(
+            drift
+            for device in devices
+            for drift in drifts(
+                device,
+                [model.name for model, names in meant if device.name in names],
+                seen[device.name],
+                expected,
+                known,
+                lock,
+            )
+        )
+
+    def explain(self, device: Device, playbook: Playbook) -> dict[str, Assigned]:
+        """By model: the variant a device would get and why, from the last known facts."""
+        facts = self.ledger.facts().get(device.name)
+        known = self._known(playbook)
+        return {
+            name: assigned(model, device, facts, known) for name, model in self.site.models.items()
+        }
+
+    # --- what shall happen ---------------------------------------------------------------
+
+    def plan(
+        self,
+        target: str,
+        playbook: Playbook,
+        models: Sequence[str] = (),
+        watch: Callable[[Device], None] = lambda device: None,
+    ) -> Plan:
+        """Decide, for every device of a target, what it shall run."""
+        devices = self.select(target)
+        meant = self._meant(models)
+        wanted = [
+            (model, device) for device in devices for model, names in meant if device.name in names
+        ]
+        seen = self.observe({d.name: d for _, d in wanted}.values(), watch)
+        wishes = to_deploy(wanted, seen, self._known(playbook))
+        return plan(Intent.DEPLOY, target, playbook, wishes, seen, self._profiles(devices))
+
+    def rollback_plan(
+        self,
+        target: str,
+        playbook: Playbook,
+        models: Sequence[str] = (),
+        to: str | None = None,
+        watch: Callable[[Device], None] = lambda device: None,
+    ) -> Plan:
+        """Decide, for every device of a target, which older release it goes back to."""
+        devices = self.select(target)
+        known = self.ledger.manifests()
+        names = list(models) or sorted({*self.site.models, *(model for model, _ in known)})
+        seen = self.observe(devices, watch)
+        wishes = to_roll_back(devices, names, to, seen, known, self.site.inventory.profiles)
+        return plan(Intent.ROLLBACK, target, playbook, wishes, seen, self._profiles(devices))
+
+    def changed_since(self, plan: Plan) -> tuple[Skip, ...]:
+        """Look again at the devices of a saved plan: the steps that no longer hold, and why."""
+        return changed_since(plan, self.observe(self.device(s.device) for s in plan.switches))
+
+    # --- what is done --------------------------------------------------------------------
+
+    def execute(
+        self,
+        plan: Plan,
+        *,
+        watch: "Callable[[Progress], None]" = lambda progress: None,
+        done: Callable[[Outcome], None] = lambda outcome: None,
+        refused: Iterable[Skip] = (),
+    ) -> "Report":
+        """Carry out a plan; every outcome is in the ledger before the next one is."""
+        from orchestrator.deploy.execute import Reach, execute
+
+        reach = Reach(self.connect, self.device, self.contents, self._scripts)
+        prints = {name: facts.fingerprint for name, facts in self.ledger.facts().items()}
+        self.ledger.close_dead_runs()
+        run = self.ledger.begin(plan)
+
+        def record(outcome: Outcome) -> None:
+            print_ = prints.get(outcome.device)
+            whole = outcome.model_copy(update={"fingerprint": print_})
+            self.ledger.append(run, whole, self.device(outcome.device).profile)
+            done(whole)
+
+        try:
+            report = execute(plan, reach, record, watch=watch, refused=refused)
+        except BaseException as error:
+            self.ledger.end(run, "interrupted", type(error).__name__)
+            raise
+        verdict = "halted" if report.halted else "failed" if report.failed else "done"
+        self.ledger.end(run, verdict, report.halted)
+        return report
+
+    def connect(self, device: Device) -> "Transport":
+        """Open a session with a device."""
+        from orchestrator.transport.ssh import SshTransport
+
+        return SshTransport(self.address(device))
+
+    def address(self, device: Device) -> "Address":
+        """Where a device listens and who vouches for it."""
+        from orchestrator.transport.ssh import Address
+
+        site = self.settings.site
+        return Address(
+            device=device.name,
+            host=device.address,
+            port=device.port,
+            user=device.user,
+            identity=site / Path(device.identity_file).expanduser()
+            if device.identity_file
+            else None,
+            known_hosts=(self.known_hosts(device),),
+        )
+
+    def known_hosts(self, device: Device) -> Path:
+        """The file that pins a device's host key."""
+        return self.settings.site / (device.known_hosts or self.settings.inventory / "known_hosts")
+
+    def host_key(self, device: Device) -> "HostKey":
+        """The host key a device shows right now; trusted by nobody yet."""
+        from orchestrator.transport.ssh import shown_host_key
+        from orchestrator.trust.hostkeys import HostKey
+
+        return HostKey(*shown_host_key(self.address(device)))
+
+    # --- the parts the above is made of --------------------------------------------------
+
+    @cached_property
+    def _scripts(self) -> "Scripts":
+        from orchestrator.deploy.hands import Scripts
+
+        names = ("device.sh", "smoke.py")
+        return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
+
+    def _visit(
+        self,
+        devices: Iterable[Device],
+        deed: "Callable[[Hands], T]",
+        watch: Callable[[Device], None],
+    ) -> "dict[str, T | Unobserved]":
+        """Do one thing on every device, many at once; who cannot be asked is a value."""
+        from orchestrator.deploy.hands import Hands
+
+        def visit(device: Device) -> "T | Unobserved":
+            try:
+                with self.connect(device) as transport:
+                    return deed(Hands(transport, device, self._scripts))
+            except FleetError as error:
+                return Unobserved(
+                    device=device.name, code=error.code, because=error.message, hint=error.hint
+                )
+            finally:
+                watch(device)
+
+        each = list(devices)
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            return {d.name: seen for d, seen in zip(each, pool.map(visit, each), strict=True)}
+
+    def _known(self, playbook: Playbook) -> Known:
+        return Known(
+            profiles=self.site.inventory.profiles,
+            lock=self.site.lock(),
+            latencies=self.ledger.latencies(),
+            objective=playbook.objective,
+        )
+
+    def _meant(self, models: Sequence[str]) -> list[tuple[Model, frozenset[str]]]:
+        """The models named, or all, each with the names of the devices it is meant for."""
+        return [
+            (model, frozenset(device.name for device in self.select(model.target)))
+            for model in (self.site.model(name) for name in models or self.site.models)
+        ]
+
+    def _profiles(self, devices: Iterable[Device]) -> Mapping[str, str]:
+        return {device.name: device.profile for device in devices}

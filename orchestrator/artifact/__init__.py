@@ -1,0 +1,1 @@
+"""What was built: artifacts with their proof, the lock that names them, and the release manifest. Pure."""

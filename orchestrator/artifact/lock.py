@@ -1,0 +1,159 @@
+"""fleet.lock: which built artifact stands for which variant of which model, and what it measured."""
+
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import ValidationError
+
+from orchestrator.artifact.golden import GoldenSet
+from orchestrator.artifact.manifest import Manifest, ReleaseFile
+from orchestrator.catalog.assignment import Figures, Offer
+from orchestrator.catalog.model import Limits, Model, Preprocessing
+from orchestrator.catalog.variant import Format, Variant
+from orchestrator.errors import BadInput
+from orchestrator.values import Name, Sha256, Value, canonical, sha256
+
+
+class Status(StrEnum):
+    """What became of a variant in the builder."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    UNBUILDABLE = "unbuildable"
+
+
+class LockedArtifact(Value):
+    """One variant as built: its bytes by digest, what it measured, and whether it may be used.
+
+    `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
+    A variant that failed or cannot be built here has no bytes and says why.
+    """
+
+    variant: Name
+    key: Sha256
+    status: Status
+    because: str = ""
+    format: Format
+    sha256: Sha256 | None = None
+    size_bytes: int = 0
+    figures: Figures | None = None
+    golden: GoldenSet | None = None
+
+
+class LockedFile(Value):
+    """A file of the model that ships beside the artifact, such as its labels."""
+
+    sha256: Sha256
+    size_bytes: int
+
+
+class LockedModel(Value):
+    """All artifacts of one version of one model."""
+
+    name: Name
+    version: Name
+    source: Sha256
+    labels: LockedFile | None = None
+    preprocessing: Preprocessing
+    limits: Limits = Limits()
+    artifacts: tuple[LockedArtifact, ...]
+
+    def artifact(self, variant: str) -> LockedArtifact | None:
+        """The artifact of a variant, or None where the variant was never built."""
+        return next((a for a in self.artifacts if a.variant == variant), None)
+
+    def manifest(self, variant: str) -> Manifest:
+        """The release that stands for an accepted variant."""
+        artifact = self.artifact(variant)
+        if artifact is None or artifact.sha256 is None or artifact.golden is None:
+            raise ValueError(f"{self.name} has no accepted artifact for {variant}")
+        extra = canonical(self.preprocessing)
+        files = [
+            _file(f"model{artifact.format.suffix}", artifact.sha256, artifact.size_bytes),
+            _file("preprocessing.json", sha256(extra), len(extra)),
+            _file("golden.npz", artifact.golden.sha256, artifact.golden.size_bytes),
+        ]
+        if self.labels:
+            files.append(_file("labels.txt", self.labels.sha256, self.labels.size_bytes))
+        return Manifest(
+            model=self.name,
+            version=self.version,
+            variant=variant,
+            runs_as=artifact.format,
+            files=tuple(sorted(files, key=lambda f: f.path)),
+            preprocessing=self.preprocessing,
+            tolerances=artifact.golden.tolerances,
+            cases=artifact.golden.cases,
+            limits=self.limits,
+        )
+
+
+class Lock(Value):
+    """Everything `fleet build` vouches for. Models stand in order of their names."""
+
+    format: Literal[1] = 1
+    models: tuple[LockedModel, ...] = ()
+
+    def find(self, model: str) -> LockedModel | None:
+        """The locked model of that name, or None."""
+        return next((m for m in self.models if m.name == model), None)
+
+    def merged(self, model: LockedModel) -> "Lock":
+        """The same lock with a model put in; variants of the same version and source stay."""
+        old = self.find(model.name)
+        kept: tuple[LockedArtifact, ...] = ()
+        if old and (old.version, old.source) == (model.version, model.source):
+            kept = tuple(a for a in old.artifacts if model.artifact(a.variant) is None)
+        artifacts = tuple(sorted([*kept, *model.artifacts], key=lambda a: a.variant))
+        rest = [m for m in self.models if m.name != model.name]
+        whole = model.model_copy(update={"artifacts": artifacts})
+        return Lock(models=tuple(sorted([*rest, whole], key=lambda m: m.name)))
+
+
+def read_lock(text: str, file: str) -> Lock:
+    """fleet.lock → Lock.
+
+    Raises:
+        BadInput: it is damaged, or written by a newer fleet.
+    """
+    try:
+        return Lock.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise BadInput(
+            f"damaged lock at {where or 'its start'}: {problem['msg']}",
+            file=file,
+            hint="it is written by the builder and never by hand: run fleet build again",
+        ) from error
+
+
+def write_lock(lock: Lock) -> str:
+    """Lock → the text of fleet.lock: one artifact a line, so that a diff reads well."""
+    plain = json.loads(canonical(lock))
+    return json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+def offers(model: Model, locked: LockedModel | None) -> Iterable[Offer]:
+    """What could be assigned for a model: every variant of its catalog entry, blocked or not."""
+    for variant in model.variants:
+        yield _offer(variant, model, locked)
+
+
+def _offer(variant: Variant, model: Model, locked: LockedModel | None) -> Offer:
+    artifact = locked.artifact(variant.name) if locked else None
+    if locked is None or artifact is None:
+        return Offer(variant, None, blocked=f"not built: run fleet build {model.name}")
+    if locked.version != model.version:
+        was = f"built for version {locked.version}, and the catalog says {model.version}"
+        return Offer(variant, artifact.figures, blocked=f"{was}: run fleet build {model.name}")
+    if artifact.status is not Status.ACCEPTED:
+        return Offer(variant, artifact.figures, blocked=f"{artifact.status}: {artifact.because}")
+    return Offer(variant, artifact.figures)
+
+
+def _file(path: str, digest: str, size_bytes: int) -> ReleaseFile:
+    return ReleaseFile.model_validate({"path": path, "sha256": digest, "size_bytes": size_bytes})

@@ -1,0 +1,1 @@
+"""Hands that make: source model → artifacts; a worker process a conversion, cached by content."""

@@ -1,0 +1,251 @@
+"""A model of the catalog → its locked artifacts: made, measured, judged; kept by content."""
+
+import queue
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, Status
+from orchestrator.build import onnx2tf
+from orchestrator.build.cache import Cache, Digests, Failure
+from orchestrator.build.failures import BadGolden
+from orchestrator.build.jobs import Samples
+from orchestrator.build.making import Making, Order, Outcome, recalled
+from orchestrator.build.recipes import Ingredients, measurement_key
+from orchestrator.build.source_files import data_sha256, labels_bytes, source_sha256
+from orchestrator.build.store import Store
+from orchestrator.build.verdict import NO_CALIBRATION, verdict
+from orchestrator.build.workers import Workers, workers_here
+from orchestrator.catalog.model import Model
+from orchestrator.catalog.variant import Format, Precision, Variant
+from orchestrator.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A variant is being made."""
+
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A variant is done, whatever became of it; `cached` when nothing had to be made."""
+
+    variant: str
+    artifact: LockedArtifact
+    cached: bool
+    seconds: float
+
+
+BuildEvent: TypeAlias = Started | Finished
+
+
+def ignore(event: BuildEvent) -> None:
+    """Watch nothing."""
+
+
+class Builder:
+    """Makes and measures the variants of models; everything kept is kept by content.
+
+    `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
+    and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
+    run at once (default: as many as the machine bears), none longer than `deadline_s`.
+    """
+
+    def __init__(
+        self,
+        catalog: Path,
+        store: Store,
+        work: Path,
+        *,
+        jobs: int | None = None,
+        deadline_s: float = 900.0,
+    ) -> None:
+        self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
+        self._jobs, self._deadline_s = jobs or workers_here(), deadline_s
+        self._cache = Cache(self._work / "cache", store)
+        self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
+
+    def build(
+        self,
+        model: Model,
+        *,
+        variants: Collection[str] | None = None,
+        force: bool = False,
+        watch: Callable[[BuildEvent], None] = ignore,
+    ) -> LockedModel:
+        """Every variant asked for (default: all of the catalog entry), in the catalog's order.
+
+        What did not work out, or is not good enough, is in the result with its reason. `watch`
+        is called in the calling thread.
+
+        Raises:
+            NotFound: a variant the model does not have.
+            BadSource, BadData, BadGolden, BadInput: a file that cannot be meant.
+            MissingTool: a library for the asked variants is not installed.
+        """
+        wanted = _wanted(model, variants)
+        order = self._order(model)
+        labels = labels_bytes(model, self._catalog)
+        done: dict[str, LockedArtifact] = {}
+        missing: list[Variant] = []
+        for variant in wanted:
+            artifact = self._without_work(model, order, variant, force=force)
+            if artifact is None:
+                missing.append(variant)
+                continue
+            done[variant.name] = artifact
+            watch(Finished(variant.name, artifact, cached=True, seconds=0.0))
+        for variant_name, artifact in self._made(model, order, missing, watch, force=force):
+            done[variant_name] = artifact
+        return LockedModel(
+            name=model.name,
+            version=model.version,
+            source=order.ingredients.source,
+            labels=None
+            if labels is None
+            else LockedFile(sha256=self._store.add(labels), size_bytes=len(labels)),
+            preprocessing=model.preprocessing,
+            limits=model.limits,
+            artifacts=tuple(done[variant.name] for variant in wanted),
+        )
+
+    def _order(self, model: Model) -> Order:
+        files = (model.data.evaluation, model.data.calibration, model.golden.inputs)
+        if files[0] is None and files[1] is None and files[2] is None:
+            raise BadGolden(
+                f"{model.name!r} has no data to make golden cases from",
+                hint="name some samples in models.yaml under data.evaluation or golden.inputs",
+            )
+        digests = Digests(self._work / "cache" / "files.json")
+        source = source_sha256(model, self._catalog, digests)
+        evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
+        suffix = Path(model.source).suffix.lower()
+        ingredients = Ingredients(
+            source=source,
+            suffix=suffix,
+            evaluation=evaluation,
+            calibration=calibration,
+            golden=golden,
+            cases=model.golden.cases,
+            preprocessing=model.preprocessing,
+            onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
+        )
+        samples = Samples(
+            folder=str(self._catalog),
+            evaluation=files[0],
+            calibration=files[1],
+            golden=files[2],
+            cases=model.golden.cases,
+            preprocessing=model.preprocessing,
+        )
+        python = onnx2tf.python_of(self._toolchain)
+        path = self._catalog / model.source
+        return Order(model.name, path, model.source, ingredients, samples, python)
+
+    def _without_work(
+        self, model: Model, order: Order, variant: Variant, *, force: bool
+    ) -> LockedArtifact | None:
+        """The artifact where nothing has to be made: cached, or not to be made at all."""
+        kind = variant.format, variant.precision
+        needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
+        if needs_onnx2tf and order.ingredients.onnx2tf is None:
+            return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
+        if variant.precision is Precision.INT8 and order.ingredients.calibration is None:
+            return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
+        outcome = None if force else recalled(self._cache, order.ingredients, *kind)
+        return None if outcome is None else _locked(model, order, variant, outcome)
+
+    def _made(
+        self,
+        model: Model,
+        order: Order,
+        missing: list[Variant],
+        watch: Callable[[BuildEvent], None],
+        *,
+        force: bool,
+    ) -> Iterator[tuple[str, LockedArtifact]]:
+        """Make what is missing, a thread a variant, each waiting for its workers."""
+        if not missing:
+            return
+        news: queue.SimpleQueue[Started | Finished | BaseException] = queue.SimpleQueue()
+        workers = Workers(self._work, self._jobs, self._deadline_s)
+        making = Making(order, self._cache, self._store, workers, force)
+
+        def one(variant: Variant) -> None:
+            began = time.monotonic()
+            news.put(Started(variant.name))
+            try:
+                outcome = making.made(variant.format, variant.precision)
+            except BaseException as error:  # noqa: BLE001 raised again in the calling thread
+                news.put(error)
+                return
+            artifact = _locked(model, order, variant, outcome)
+            took_s = time.monotonic() - began
+            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s))
+
+        with ThreadPoolExecutor(len(missing)) as threads:
+            try:
+                for variant in missing:
+                    threads.submit(one, variant)
+                left = len(missing)
+                while left:
+                    event = news.get()
+                    if isinstance(event, BaseException):
+                        raise event
+                    watch(event)
+                    if isinstance(event, Finished):
+                        left -= 1
+                        yield event.variant, event.artifact
+            finally:
+                workers.close()
+
+
+def _wanted(model: Model, names: Collection[str] | None) -> list[Variant]:
+    known = {variant.name: variant for variant in model.variants}
+    for name in names or ():
+        if name not in known:
+            raise NotFound("variant", name, known, hint=f"{model.name} has {', '.join(known)}")
+    return [variant for variant in model.variants if names is None or variant.name in names]
+
+
+def _absent(order: Order, variant: Variant, status: Status, because: str) -> LockedArtifact:
+    return LockedArtifact(
+        variant=variant.name,
+        key=measurement_key(order.ingredients, variant.format, variant.precision),
+        status=status,
+        because=because,
+        format=variant.format,
+    )
+
+
+def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> LockedArtifact:
+    """The artifact with its verdict, which is no part of what is cached."""
+    conversion, measurement = outcome.conversion, outcome.measurement
+    if isinstance(conversion, Failure) or isinstance(measurement, Failure):
+        failure = conversion if isinstance(conversion, Failure) else measurement
+        assert isinstance(failure, Failure)
+        return _absent(order, variant, Status.FAILED, failure.because)
+    figures = measurement.figures
+    if variant.precision is Precision.FLOAT32:
+        figures = figures.model_copy(update={"max_abs_diff": conversion.max_abs_diff})
+    status, because = verdict(
+        model.acceptance, figures, variant.precision, snr_db=measurement.snr_db
+    )
+    if status is Status.ACCEPTED and measurement.golden is None:
+        status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
+    return LockedArtifact(
+        variant=variant.name,
+        key=measurement_key(order.ingredients, variant.format, variant.precision),
+        status=status,
+        because=because,
+        format=variant.format,
+        sha256=conversion.sha256,
+        size_bytes=conversion.size_bytes,
+        figures=figures,
+        golden=measurement.golden,
+    )

@@ -1,0 +1,97 @@
+"""An artifact's golden set: samples with the artifact's own outputs, or why there is none."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.artifact.golden import TOLERANCE, Tolerance
+from orchestrator.build.runtimes import Arrays, Scaled, Session
+from orchestrator.build.samples import SampleSet
+from orchestrator.catalog.variant import Precision
+
+STEPS = 2.0
+"""How many steps a quantized output may be off: one rounding in the last layer, one before it."""
+
+
+class Worthless(Exception):
+    """Golden cases that would prove nothing; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Golden cases: native inputs and outputs by name, the cases along a new first axis."""
+
+    inputs: Arrays
+    outputs: Arrays
+    tolerances: tuple[Tolerance, ...]
+
+
+def golden_cases(
+    fresh: Callable[[], Session], samples: SampleSet, count: int, precision: Precision
+) -> Cases:
+    """Run the first samples, each in a fresh interpreter, as a device would.
+
+    Raises:
+        Worthless: outputs are empty, not finite, random, stateful, or ignore the input.
+    """
+    sessions = [fresh() for _ in range(min(count, samples.count))]
+    feeds = [native(session, samples.feed(index)) for index, session in enumerate(sessions)]
+    runs = [session.run(feed)[0] for session, feed in zip(sessions, feeds, strict=True)]
+    for name, first in runs[0].items():
+        if first.size == 0:
+            raise Worthless(f"output {name!r} is empty")
+        if not all(np.isfinite(run[name]).all() for run in runs if first.dtype.kind == "f"):
+            raise Worthless(f"output {name!r} is not finite")
+    again = fresh()
+    if not _equal(runs[0], again.run(feeds[0])[0]):
+        raise Worthless("two runs with the same input differ: it draws random numbers")
+    if not all(_equal(run, again.run(feed)[0]) for run, feed in zip(runs, feeds, strict=True)):
+        raise Worthless("it answers differently when run again: it keeps state between runs")
+    distinct = any(not _equal(feeds[0], feed) for feed in feeds)
+    if distinct and all(_equal(runs[0], run) for run in runs):
+        raise Worthless(f"its outputs are the same for {len(runs)} different inputs")
+    outputs = _stacked(runs, sessions[0].outputs)
+    tolerances = tuple(_tolerance(o, outputs[o.tensor.name], precision) for o in again.outputs)
+    return Cases(_stacked(feeds, sessions[0].inputs), outputs, tolerances)
+
+
+def native(session: Session, feed: Arrays) -> Arrays:
+    """What the runtime takes for a sample in real numbers."""
+    return {each.tensor.name: each.native(feed[each.tensor.name]) for each in session.inputs}
+
+
+def write_cases(cases: Cases, out: Path) -> None:
+    """Write the cases as ``.npz``: equal cases, equal bytes (NumPy writes no dates)."""
+    arrays: dict[str, Any] = {f"in_{name}": array for name, array in cases.inputs.items()}
+    arrays |= {f"out_{name}": array for name, array in cases.outputs.items()}
+    with out.open("wb") as file:
+        np.savez_compressed(file, **dict(sorted(arrays.items())))
+
+
+def deflater() -> str:
+    """The version of the library that decides the compressed bytes."""
+    return zlib.ZLIB_RUNTIME_VERSION
+
+
+def _stacked(runs: list[Arrays], tensors: tuple[Scaled, ...]) -> Arrays:
+    """Cases along a new first axis, before whatever shape the runtime takes and gives."""
+    return {t.tensor.name: np.stack([run[t.tensor.name] for run in runs]) for t in tensors}
+
+
+def _tolerance(output: Scaled, values: NDArray[Any], precision: Precision) -> Tolerance:
+    name = output.tensor.name
+    if output.quantized:
+        return Tolerance(output=name, max_abs_diff=STEPS)
+    if values.dtype.kind != "f":
+        return Tolerance(output=name, max_abs_diff=0.0)
+    span = float(np.ptp(values)) or float(np.abs(values).max())
+    return Tolerance(output=name, max_abs_diff=TOLERANCE[precision] * max(span, 1e-6))
+
+
+def _equal(one: Arrays, other: Arrays) -> bool:
+    return all(np.array_equal(array, other[name]) for name, array in one.items())

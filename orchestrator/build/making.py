@@ -1,0 +1,209 @@
+"""How one model's artifacts come about: cached steps, each in a worker, float32 made once."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import assert_never
+
+from orchestrator.artifact.golden import GoldenSet
+from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record
+from orchestrator.build.failures import BadData, BadGolden, BadSource
+from orchestrator.build.jobs import (
+    Convert,
+    Failed,
+    Made,
+    Measure,
+    Measured,
+    Quantize,
+    Refused,
+    Result,
+    Samples,
+)
+from orchestrator.build.recipes import Ingredients, conversion_key, measurement_key
+from orchestrator.build.store import Store
+from orchestrator.build.workers import Job, Workers
+from orchestrator.catalog.variant import Format, Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made of which model; `source` and `samples.folder` are absolute."""
+
+    model: str
+    source: Path
+    shown: str
+    ingredients: Ingredients
+    samples: Samples
+    onnx2tf: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a variant: its bytes and what was measured, or why there is neither."""
+
+    conversion: Conversion | Failure
+    measurement: Measurement | Failure
+
+
+@dataclass(slots=True)
+class Making:
+    """The artifacts of one order. `made` may be called from many threads."""
+
+    order: Order
+    cache: Cache
+    store: Store
+    workers: Workers
+    force: bool
+    _fresh: dict[str, Record] = field(default_factory=dict)
+    _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    def made(self, form: Format, precision: Precision) -> Outcome:
+        """Make and measure one artifact, or find that it was made before.
+
+        Raises:
+            BadSource, BadData, BadGolden: what was handed in cannot be meant.
+            Stopped: the build was given up.
+        """
+        conversion = self._conversion(form, precision)
+        if isinstance(conversion, Failure):
+            return Outcome(conversion, conversion)
+        key = measurement_key(self.order.ingredients, form, precision)
+        record = self._once(key, lambda: self._measured(form, precision, conversion))
+        assert isinstance(record, Measurement | Failure)
+        return Outcome(conversion, record)
+
+    def _conversion(self, form: Format, precision: Precision) -> Conversion | Failure:
+        key = conversion_key(self.order.ingredients, form, precision)
+        if precision is Precision.FLOAT32:
+            record = self._once(key, lambda: self._converted(form))
+        else:
+            record = self._once(key, lambda: self._quantized(form, precision))
+        assert isinstance(record, Conversion | Failure)
+        return record
+
+    def _once(self, key: str, make: Callable[[], tuple[Record, bool]]) -> Record:
+        """The record of a key: cached, or made by the first thread that asks for it."""
+        with self._locks[key]:
+            if key in self._fresh:
+                return self._fresh[key]
+            cached = None if self.force else self.cache.get(key)
+            if cached is not None:
+                return cached
+            record, lasting = make()
+            self._fresh[key] = record
+            if lasting:
+                self.cache.put(key, record)
+            return record
+
+    def _converted(self, form: Format) -> tuple[Record, bool]:
+        order = self.order
+
+        def job(out: Path) -> Job:
+            return Convert(
+                source=str(order.source),
+                shown=order.shown,
+                format=form,
+                samples=order.samples,
+                onnx2tf=str(order.onnx2tf),
+                out=str(out),
+            )
+
+        return self._kept(*self._run(form, Precision.FLOAT32, "make", job))
+
+    def _quantized(self, form: Format, precision: Precision) -> tuple[Record, bool]:
+        float_model = self._conversion(form, Precision.FLOAT32)
+        if isinstance(float_model, Failure):
+            return Failure(because=f"its float32 model failed: {float_model.because}"), False
+
+        def job(out: Path) -> Job:
+            return Quantize(
+                float_model=str(self.store.path(float_model.sha256)),
+                format=form,
+                precision=precision,
+                samples=self.order.samples,
+                out=str(out),
+            )
+
+        return self._kept(*self._run(form, precision, "make", job))
+
+    def _measured(
+        self, form: Format, precision: Precision, artifact: Conversion
+    ) -> tuple[Record, bool]:
+        float_model = self._conversion(form, Precision.FLOAT32)
+        assert isinstance(float_model, Conversion)
+
+        def job(out: Path) -> Job:
+            return Measure(
+                artifact=str(self.store.path(artifact.sha256)),
+                float_model=str(self.store.path(float_model.sha256)),
+                format=form,
+                precision=precision,
+                samples=self.order.samples,
+                out=str(out),
+            )
+
+        return self._kept(*self._run(form, precision, "measure", job))
+
+    def _run(
+        self, form: Format, precision: Precision, step: str, job: Callable[[Path], Job]
+    ) -> tuple[Result, Path]:
+        return self.workers.run(f"{self.order.model}-{form}-{precision}-{step}", job)
+
+    def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
+        """Put what a worker made into the store; the record, and whether it would come again.
+
+        Raises:
+            BadSource, BadData, BadGolden: the worker refused what it was given.
+        """
+        match result:
+            case Made(max_abs_diff=difference):
+                digest = self.store.add_file(out)
+                size_bytes = out.stat().st_size
+                record = Conversion(sha256=digest, size_bytes=size_bytes, max_abs_diff=difference)
+                return record, True
+            case Measured():
+                return _measurement(result, out, self.store), True
+            case Failed(because=because, lasting=lasting):
+                return Failure(because=because), lasting
+            case Refused():
+                raise _error(result)
+            case _:
+                assert_never(result)
+
+
+def _measurement(result: Measured, out: Path, store: Store) -> Measurement:
+    golden = None
+    if not result.no_golden:
+        golden = GoldenSet(
+            sha256=store.add_file(out),
+            size_bytes=out.stat().st_size,
+            cases=result.cases,
+            tolerances=result.tolerances,
+        )
+    return Measurement(
+        figures=result.figures, snr_db=result.snr_db, golden=golden, no_golden=result.no_golden
+    )
+
+
+def _error(refused: Refused) -> BadSource | BadData | BadGolden:
+    kinds: dict[str, type[BadSource | BadData | BadGolden]] = {
+        "source": BadSource,
+        "data": BadData,
+        "golden": BadGolden,
+    }
+    return kinds[refused.error](refused.message, file=refused.file, hint=refused.hint)
+
+
+def recalled(
+    cache: Cache, ingredients: Ingredients, form: Format, precision: Precision
+) -> Outcome | None:
+    """What was made before, if all of it is still there; nothing is started."""
+    conversion = cache.get(conversion_key(ingredients, form, precision))
+    if isinstance(conversion, Failure):
+        return Outcome(conversion, conversion)
+    measurement = cache.get(measurement_key(ingredients, form, precision))
+    if not isinstance(conversion, Conversion) or not isinstance(measurement, Measurement | Failure):
+        return None
+    return Outcome(conversion, measurement)

@@ -1,0 +1,98 @@
+"""``.onnx`` sources: check, fix batch and open dimensions to what the data has."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.build import canonical
+from orchestrator.build.failures import BadSource
+from orchestrator.build.runtimes import ONNX_TYPES, Arrays, OnnxSession
+from orchestrator.build.tensors import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxSource:
+    """A checked model; `session` runs it as it was handed in."""
+
+    model: Any
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    session: OnnxSession
+
+    def predict(self, feed: Arrays) -> Arrays:
+        """The source's own outputs for one sample."""
+        return self.session.run(feed)[0]
+
+
+def load_onnx(source: Path, shown: str) -> OnnxSource:
+    """Read and check a model.
+
+    Raises:
+        BadSource: truncated or not ONNX, weights in other files, or nothing ONNX Runtime runs.
+    """
+    onnx: Any = importlib.import_module("onnx")
+    protobuf: Any = importlib.import_module("google.protobuf.message")
+    try:
+        model = canonical.parsed(source.read_bytes())
+    except (protobuf.DecodeError, ValueError) as error:
+        raise _not_onnx(error, shown) from error
+    if any(each.data_location == onnx.TensorProto.EXTERNAL for each in model.graph.initializer):
+        raise BadSource(
+            "its weights lie in other files",
+            file=shown,
+            hint="save it as one file: onnx.save(onnx.load(path), path)",
+        )
+    try:
+        onnx.checker.check_model(model)
+        session = OnnxSession(source)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise _not_onnx(error, shown) from error
+    return OnnxSource(model, _inputs(model, session), _outputs(session), session)
+
+
+def fixed(source: OnnxSource, inputs: tuple[Tensor, ...]) -> Any:
+    """The model with every input's shape as given and everything inferred from that again."""
+    onnx: Any = importlib.import_module("onnx")
+    model = onnx.ModelProto()
+    model.CopyFrom(source.model)
+    by_name = {each.name: each for each in inputs}
+    bound: dict[str, int] = {}
+    for graph_input in model.graph.input:
+        if graph_input.name in by_name:
+            _fix(graph_input, by_name[graph_input.name], bound)
+    for output in model.graph.output:
+        for dimension in output.type.tensor_type.shape.dim:
+            if dimension.dim_param in bound:
+                dimension.dim_value = bound[dimension.dim_param]
+    del model.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(model)
+    onnx.checker.check_model(inferred)
+    return inferred
+
+
+def _fix(graph_input: Any, tensor: Tensor, bound: dict[str, int]) -> None:
+    dimensions = graph_input.type.tensor_type.shape.dim
+    for dimension, size in zip(dimensions, tensor.shape, strict=True):
+        if dimension.dim_param and size is not None:
+            bound[dimension.dim_param] = size
+        dimension.dim_value = size
+
+
+def _inputs(model: Any, session: OnnxSession) -> tuple[Tensor, ...]:
+    constants = {each.name for each in model.graph.initializer}
+    return tuple(each.tensor for each in session.inputs if each.tensor.name not in constants)
+
+
+def _outputs(session: OnnxSession) -> tuple[Tensor, ...]:
+    return tuple(each.tensor for each in session.outputs)
+
+
+def _not_onnx(error: Exception, shown: str) -> BadSource:
+    said = " ".join(str(error).split())
+    types = "" if "tensor(" not in said else f"; known types: {', '.join(ONNX_TYPES)}"
+    return BadSource(
+        f"not a model that ONNX Runtime can run: {said[:300]}{types}",
+        file=shown,
+        hint="export it again; a truncated download looks like this too",
+    )

@@ -1,0 +1,158 @@
+"""float32 model → a smaller one of the same format, without TensorFlow."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.build import canonical
+from orchestrator.build.jobs import Made, Quantize
+from orchestrator.build.runtimes import Arrays, OnnxSession, TfliteSession, opened
+from orchestrator.build.samples import SampleSet, sample_set
+from orchestrator.catalog.variant import Format, Precision
+
+Quantizer = Callable[[Path, SampleSet | None, Path], None]
+
+MOST_CALIBRATION = 500
+"""Samples used to find the range of each tensor; more change nothing that can be measured."""
+
+
+def tflite_float16(float_model: Path, _: SampleSet | None, out: Path) -> None:
+    """Weights as float16, computed in float32 where the device has nothing better."""
+    _litert_quantized(float_model, _float_casting, None, out)
+
+
+def tflite_dynamic(float_model: Path, _: SampleSet | None, out: Path) -> None:
+    """Weights as int8 per channel; activations are quantized while running."""
+    _litert_quantized(float_model, _recipe("dynamic_wi8_afp32"), None, out)
+
+
+def tflite_int8(float_model: Path, calibration: SampleSet | None, out: Path) -> None:
+    """Weights and activations as int8, inputs and outputs as they were.
+
+    Ranges are the true minimum and maximum: the library's default, a moving average, clips
+    (EfficientNet-Lite0: 66 % agreement with float32 against 89 %).
+    """
+    assert calibration is not None
+    session = TfliteSession(float_model)
+    feeds = [_native(session, calibration, i) for i in calibration.spread(MOST_CALIBRATION)]
+    _litert_quantized(float_model, _static_with_float_interface, feeds, out)
+
+
+def onnx_int8(float_model: Path, calibration: SampleSet | None, out: Path) -> None:
+    """QDQ with unsigned activations and signed weights per channel, min-max ranges.
+
+    Per tensor destroys depthwise nets (64 % agreement against 89 %); percentile and entropy
+    calibration take gigabytes and gain nothing. The graph is folded and fused before.
+    """
+    assert calibration is not None
+    ort: Any = importlib.import_module("onnxruntime.quantization")
+    shapes: Any = importlib.import_module("onnxruntime.quantization.shape_inference")
+    session = OnnxSession(float_model)
+    ready, raw = out.with_suffix(".ready"), out.with_suffix(".raw")
+    shapes.quant_pre_process(str(float_model), str(ready), skip_symbolic_shape=True)
+    feeds = [_native(session, calibration, i) for i in calibration.spread(MOST_CALIBRATION)]
+    ort.quantize_static(
+        str(ready),
+        str(raw),
+        _reader(ort, feeds),
+        quant_format=ort.QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=ort.QuantType.QUInt8,
+        weight_type=ort.QuantType.QInt8,
+        calibrate_method=ort.CalibrationMethod.MinMax,
+    )
+    out.write_bytes(canonical.canonical_bytes(canonical.parsed(raw.read_bytes())))
+
+
+QUANTIZERS: dict[tuple[Format, Precision], Quantizer] = {
+    (Format.TFLITE, Precision.FLOAT16): tflite_float16,
+    (Format.TFLITE, Precision.INT8_DYNAMIC): tflite_dynamic,
+    (Format.TFLITE, Precision.INT8): tflite_int8,
+    (Format.ONNX, Precision.INT8): onnx_int8,
+}
+
+
+def quantize(job: Quantize) -> Made:
+    """Write the quantized model to ``job.out``."""
+    float_model = Path(job.float_model)
+    calibration: SampleSet | None = None
+    if job.precision is Precision.INT8 and job.samples.calibration:
+        inputs = tuple(each.tensor for each in opened(float_model, job.format).inputs)
+        calibration = sample_set(job.samples, job.samples.calibration, inputs)
+    QUANTIZERS[job.format, job.precision](float_model, calibration, Path(job.out))
+    return Made()
+
+
+def _litert_quantized(
+    float_model: Path, recipe: Callable[[Any], None], feeds: list[Arrays] | None, out: Path
+) -> None:
+    quantizer: Any = importlib.import_module("litert_quantizer.quantizer")
+    work = quantizer.Quantizer(str(float_model))
+    recipe(work)
+    ranges = None if feeds is None else _ranges(float_model, work, feeds)
+    work.quantize(ranges).export_model(str(out), overwrite=True)
+
+
+def _ranges(float_model: Path, work: Any, feeds: list[Arrays]) -> Any:
+    calibrator: Any = importlib.import_module("litert_quantizer.calibrator")
+    manager: Any = importlib.import_module("litert_quantizer.recipe_manager")
+    updates: Any = importlib.import_module("litert_quantizer.utils.qsv_utils")
+    recipes = manager.RecipeManager()
+    recipes.load_quantization_recipe(work.get_quantization_recipe())
+    calibration = calibrator.Calibrator(
+        str(float_model), num_threads=1, qsv_update_func=updates.min_max_update
+    )
+    signature = next(iter(calibration.get_signature_list()), None)
+    calibration.calibrate({signature: feeds}, recipes)
+    return calibration.get_model_qsvs()
+
+
+def _recipe(name: str) -> Callable[[Any], None]:
+    def load(work: Any) -> None:
+        recipes: Any = importlib.import_module("litert_quantizer.recipe")
+        work.load_quantization_recipe(getattr(recipes, name)())
+
+    return load
+
+
+def _static_with_float_interface(work: Any) -> None:
+    types: Any = importlib.import_module("litert_quantizer.qtyping")
+    _recipe("static_wi8_ai8")(work)
+    for place in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
+        work.update_quantization_recipe(
+            regex=".*", operation_name=place, algorithm_key="no_quantize"
+        )
+
+
+def _float_casting(work: Any) -> None:
+    types: Any = importlib.import_module("litert_quantizer.qtyping")
+    work.update_quantization_recipe(
+        regex=".*",
+        operation_name=types.TFLOperationName.ALL_SUPPORTED,
+        algorithm_key="float_casting",
+        op_config=types.OpQuantizationConfig(
+            weight_tensor_config=types.TensorQuantizationConfig(
+                num_bits=16, dtype=types.TensorDataType.FLOAT
+            ),
+            compute_precision=types.ComputePrecision.FLOAT,
+        ),
+    )
+
+
+def _native(session: TfliteSession | OnnxSession, samples: SampleSet, index: int) -> Arrays:
+    feed = samples.feed(index)
+    return {each.tensor.name: each.native(feed[each.tensor.name]) for each in session.inputs}
+
+
+def _reader(ort: Any, feeds: list[Arrays]) -> Any:
+    class Reader(ort.CalibrationDataReader):  # type: ignore[misc]
+        """The calibration samples in order, once."""
+
+        def __init__(self) -> None:
+            self._left = iter(feeds)
+
+        def get_next(self) -> Arrays | None:
+            return next(self._left, None)
+
+    return Reader()

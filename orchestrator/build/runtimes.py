@@ -1,0 +1,144 @@
+"""The two runtimes behind one small edge: load a model, run one sample, one thread, batch 1."""
+
+import importlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.build.tensors import Tensor
+from orchestrator.catalog.variant import Format
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A tensor as the runtime has it: integers with a scale stand for real numbers."""
+
+    tensor: Tensor
+    scale: float = 0.0
+    zero: int = 0
+
+    @property
+    def quantized(self) -> bool:
+        """Whether integers stand for real numbers."""
+        return self.scale > 0 and self.tensor.dtype in ("int8", "uint8", "int16")
+
+    def native(self, real: NDArray[Any]) -> NDArray[Any]:
+        """Real numbers → what the runtime takes: ``clip(rint(x / scale) + zero)`` if quantized."""
+        if not self.quantized:
+            return real.astype(self.tensor.dtype, copy=False)
+        limits = np.iinfo(self.tensor.dtype)
+        steps = np.rint(real / self.scale) + self.zero
+        clipped: NDArray[Any] = np.clip(steps, limits.min, limits.max)
+        return clipped.astype(self.tensor.dtype)
+
+    def real(self, native: NDArray[Any]) -> NDArray[Any]:
+        """What the runtime gives → real numbers: ``(q - zero) * scale`` if quantized."""
+        if not self.quantized:
+            return native
+        return (native.astype(np.float32) - self.zero) * np.float32(self.scale)
+
+
+class Session(Protocol):
+    """One model loaded into a runtime."""
+
+    inputs: tuple[Scaled, ...]
+    outputs: tuple[Scaled, ...]
+
+    def run(self, feed: Arrays) -> tuple[Arrays, float]:
+        """One inference on native arrays: outputs by name, and milliseconds of thread CPU time."""
+        ...
+
+
+def opened(model: Path, form: Format) -> Session:
+    """Load a model file; raises whatever the runtime raises."""
+    match form:
+        case Format.TFLITE:
+            return TfliteSession(model)
+        case Format.ONNX:
+            return OnnxSession(model)
+
+
+class TfliteSession:
+    """LiteRT. Names are those of the file's only signature, else the tensors' own."""
+
+    def __init__(self, model: Path) -> None:
+        litert: Any = importlib.import_module("ai_edge_litert.interpreter")
+        self._interpreter: Any = litert.Interpreter(model_path=str(model), num_threads=1)
+        self._interpreter.allocate_tensors()
+        signatures = self._interpreter.get_signature_list()
+        if len(signatures) == 1:
+            runner = self._interpreter.get_signature_runner(next(iter(signatures)))
+            ins, outs = runner.get_input_details(), runner.get_output_details()
+        else:
+            ins = {d["name"]: d for d in self._interpreter.get_input_details()}
+            outs = {d["name"]: d for d in self._interpreter.get_output_details()}
+        self._in = {name: int(detail["index"]) for name, detail in ins.items()}
+        self._out = {name: int(detail["index"]) for name, detail in outs.items()}
+        self.inputs = tuple(_scaled(name, detail) for name, detail in ins.items())
+        self.outputs = tuple(_scaled(name, detail) for name, detail in outs.items())
+
+    def run(self, feed: Arrays) -> tuple[Arrays, float]:
+        """See `Session`. State is reset before, outside the time taken."""
+        self._interpreter.reset_all_variables()
+        for name, index in self._in.items():
+            self._interpreter.set_tensor(index, feed[name])
+        began = time.thread_time_ns()
+        self._interpreter.invoke()
+        took_ms = (time.thread_time_ns() - began) / 1e6
+        return {name: self._interpreter.get_tensor(i) for name, i in self._out.items()}, took_ms
+
+
+class OnnxSession:
+    """ONNX Runtime on the CPU."""
+
+    def __init__(self, model: Path) -> None:
+        ort: Any = importlib.import_module("onnxruntime")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session: Any = ort.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_inputs())
+        self.outputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_outputs())
+        self._names = [each.tensor.name for each in self.outputs]
+
+    def run(self, feed: Arrays) -> tuple[Arrays, float]:
+        """See `Session`."""
+        began = time.thread_time_ns()
+        results = self._session.run(self._names, feed)
+        took_ms = (time.thread_time_ns() - began) / 1e6
+        return dict(zip(self._names, results, strict=True)), took_ms
+
+
+def _scaled(name: str, detail: Any) -> Scaled:
+    signature = detail.get("shape_signature", detail["shape"])
+    shape = tuple(None if int(size) < 0 else int(size) for size in signature)
+    scale, zero = detail["quantization"]
+    dtype = np.dtype(detail["dtype"]).name
+    return Scaled(Tensor(name=name, shape=shape, dtype=dtype), float(scale), int(zero))
+
+
+ONNX_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    **{f"tensor({name})": name for name in ("int8", "int16", "int32", "int64")},
+    **{f"tensor({name})": name for name in ("uint8", "uint16", "uint32", "uint64")},
+}
+"""ONNX Runtime's names of element types that have a NumPy counterpart."""
+
+
+def _onnx_tensor(detail: Any) -> Tensor:
+    dtype = ONNX_TYPES.get(detail.type)
+    if dtype is None:
+        raise TypeError(f"{detail.name!r} is {detail.type}; only tensors of numbers are supported")
+    shape = tuple(size if isinstance(size, int) else None for size in detail.shape)
+    return Tensor(name=detail.name, shape=shape, dtype=dtype)

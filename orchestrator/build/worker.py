@@ -1,0 +1,70 @@
+"""A worker process: ``python -m orchestrator.build.worker JOB RESULT PARENT_PID``."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import assert_never
+
+from orchestrator.build.failures import BadData, BadGolden, BadSource
+from orchestrator.build.jobs import JOB, Convert, Failed, Measure, Quantize, Refused, Result
+from orchestrator.build.lifeline import tie
+from orchestrator.values import canonical
+
+
+def main(job_file: str, result_file: str, parent: str) -> None:
+    """Do the job of one file and write its result to another, whatever happens."""
+    tie(int(parent))
+    try:
+        result = done(JOB.validate_json(Path(job_file).read_bytes()))
+    except (BadSource, BadData, BadGolden) as error:
+        result = _refused(error)
+    except Exception as error:  # noqa: BLE001 whatever a toolchain raises is a result
+        traceback.print_exc()
+        lasting = not isinstance(error, ImportError | OSError | MemoryError)
+        result = Failed(because=_summary(error), lasting=lasting)
+    Path(result_file).write_bytes(canonical(result))
+
+
+def done(job: Convert | Quantize | Measure) -> Result:
+    """Do one job; imports only what that job needs."""
+    match job:
+        case Convert():
+            from orchestrator.build.convert import convert
+
+            return convert(job)
+        case Quantize():
+            from orchestrator.build.quantizers import quantize
+
+            return quantize(job)
+        case Measure():
+            from orchestrator.build.measure import measure
+
+            return measure(job)
+        case _:
+            assert_never(job)
+
+
+def _refused(error: BadSource | BadData | BadGolden) -> Refused:
+    kinds = {BadSource: "source", BadData: "data", BadGolden: "golden"}
+    prefix = f"{error.file}: " if error.file else ""
+    return Refused.model_validate(
+        {
+            "error": kinds[type(error)],
+            "file": error.file,
+            "message": error.message.removeprefix(prefix),
+            "hint": error.hint,
+        }
+    )
+
+
+def _summary(error: Exception) -> str:
+    """The last line of an error that says something; toolchains print whole graphs before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[-1] if lines else ""
+    kind = type(error).__name__
+    plain = kind == "Unfaithful" and said
+    return said if plain else f"{kind}: {said}"[:400] if said else kind
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,199 @@
+"""Facts × variants × measured figures → the variant a device gets, with every refusal explained."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from orchestrator.catalog.variant import RUNS, Variant
+from orchestrator.inventory.facts import Facts
+from orchestrator.inventory.profile import Profile, Runtime
+from orchestrator.values import Value
+
+
+class Objective(StrEnum):
+    """What the best variant is best at; ties go to the smaller, then to the first by name."""
+
+    LATENCY = "latency"
+    ACCURACY = "accuracy"
+    SIZE = "size"
+
+
+class Figures(Value):
+    """What was measured about a variant; `None` where it could not be."""
+
+    size_bytes: int
+    accuracy: float | None = None
+    accuracy_drop: float | None = None
+    max_abs_diff: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A variant that could be assigned: what it measures, and why it must not be, if so.
+
+    `device_p50_ms` maps a fingerprint or a profile name to the latency measured there.
+    """
+
+    variant: Variant
+    figures: Figures | None
+    blocked: str = ""
+    device_p50_ms: Mapping[str, float] | None = None
+
+
+class Reason(Value):
+    """Why one variant was not taken."""
+
+    variant: str
+    because: str
+
+
+class Assignment(Value):
+    """The variant a device gets for a model, the runtime that will run it, and why."""
+
+    variant: str
+    runtime: Runtime
+    because: str
+    others: tuple[Reason, ...] = ()
+
+
+class Refusal(Value):
+    """No variant of a model suits a device; every one of them with its reason."""
+
+    others: tuple[Reason, ...]
+
+    @property
+    def because(self) -> str:
+        """All reasons in one line."""
+        return "; ".join(f"{each.variant}: {each.because}" for each in self.others)
+
+
+Assigned: TypeAlias = Assignment | Refusal
+
+
+def assign(
+    offers: Iterable[Offer], profile: Profile, facts: Facts | None, objective: Objective
+) -> Assigned:
+    """Choose among the offers for one device.
+
+    Without facts the profile's word stands for the device's. Latencies are compared from one
+    source only: the device's own fingerprint if every variant in question was measured there,
+    else its profile, else the build machine; figures of unlike machines are never mixed.
+    """
+    runtimes: dict[str, Runtime] = {}
+    fits: list[Offer] = []
+    others: list[Reason] = []
+    for offer in offers:
+        verdict = _fitting(offer, profile, facts)
+        if isinstance(verdict, Runtime):
+            fits.append(offer)
+            runtimes[offer.variant.name] = verdict
+        else:
+            others.append(Reason(variant=offer.variant.name, because=verdict))
+    if not fits:
+        return Refusal(others=tuple(others))
+    source, latency = _latencies(fits, profile, facts)
+    ranked = sorted(fits, key=lambda offer: _rank(offer, objective, latency))
+    best = ranked[0]
+    others += [
+        Reason(variant=o.variant.name, because=_second_best(o, best, objective, latency, source))
+        for o in ranked[1:]
+    ]
+    return Assignment(
+        variant=best.variant.name,
+        runtime=runtimes[best.variant.name],
+        because=_best_because(best, objective, latency, source, alone=len(fits) == 1),
+        others=tuple(others),
+    )
+
+
+def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | str:
+    """The runtime that would run a variant on a device, or the reason why none does."""
+    variant = offer.variant
+    arch = facts.arch if facts else profile.arch
+    ram_mib = facts.ram_mib if facts and facts.ram_mib else profile.ram_mib
+    if offer.blocked:
+        return offer.blocked
+    if variant.archs and arch not in variant.archs:
+        return f"runs on {', '.join(variant.archs)}, and this is {arch}"
+    if variant.needs_mib > ram_mib:
+        return f"needs {variant.needs_mib} MiB of memory, and there are {ram_mib}"
+    return _runtime(variant, profile, facts)
+
+
+def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime | str:
+    able = RUNS[variant.format]
+    offered = [runtime for runtime in profile.runtimes if runtime in able]
+    if not offered:
+        return f"profile {profile.name} offers {_words(profile.runtimes)}, not {_words(able, 'or')}"
+    if facts is None:
+        return offered[0]
+    installed = [runtime for runtime in offered if facts.version_of(runtime) is not None]
+    if not installed:
+        return f"{_words(offered, 'or')} is not installed on the device"
+    return installed[0]
+
+
+def _latencies(
+    fits: list[Offer], profile: Profile, facts: Facts | None
+) -> tuple[str, dict[str, float]]:
+    """Where latencies are compared, and the latencies in milliseconds by variant."""
+    sources = [("this hardware", facts.fingerprint)] if facts else []
+    for words, key in [*sources, (f"a {profile.name}", profile.name)]:
+        here = {o.variant.name: (o.device_p50_ms or {}).get(key) for o in fits}
+        known = {name: ms for name, ms in here.items() if ms is not None}
+        if len(known) == len(fits):
+            return words, known
+    built = {o.variant.name: o.figures.p50_ms for o in fits if o.figures}
+    return "the build machine", {name: ms for name, ms in built.items() if ms is not None}
+
+
+def _rank(
+    offer: Offer, objective: Objective, latency: Mapping[str, float]
+) -> tuple[float, float, str]:
+    size = float(offer.figures.size_bytes) if offer.figures else float("inf")
+    accuracy = offer.figures.accuracy if offer.figures else None
+    match objective:
+        case Objective.LATENCY:
+            first = latency.get(offer.variant.name, float("inf"))
+        case Objective.ACCURACY:
+            first = -accuracy if accuracy is not None else float("inf")
+        case Objective.SIZE:
+            first = size
+    return first, size, offer.variant.name
+
+
+def _measure(offer: Offer, objective: Objective, latency: Mapping[str, float], source: str) -> str:
+    match objective:
+        case Objective.LATENCY:
+            ms = latency.get(offer.variant.name)
+            return f"{ms:.3f} ms on {source}" if ms is not None else "latency not measured"
+        case Objective.ACCURACY:
+            accuracy = offer.figures.accuracy if offer.figures else None
+            return f"accuracy {accuracy:.4f}" if accuracy is not None else "accuracy not measured"
+        case Objective.SIZE:
+            return f"{offer.figures.size_bytes} bytes" if offer.figures else "not built"
+
+
+def _best_because(
+    best: Offer, objective: Objective, latency: Mapping[str, float], source: str, *, alone: bool
+) -> str:
+    measured = _measure(best, objective, latency, source)
+    return f"the only one that fits ({measured})" if alone else f"best {objective}: {measured}"
+
+
+def _second_best(
+    offer: Offer, best: Offer, objective: Objective, latency: Mapping[str, float], source: str
+) -> str:
+    mine = _measure(offer, objective, latency, source)
+    return f"fits, but {mine}, against {_measure(best, objective, latency, source)}"
+
+
+def _words(runtimes: Iterable[Runtime], last: str = "and") -> str:
+    names = [runtime.value for runtime in runtimes]
+    return (
+        f" {last} ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+    )

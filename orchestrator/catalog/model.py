@@ -1,0 +1,119 @@
+"""One ML model: where it comes from, how its input is prepared, and what it must live up to."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from orchestrator.catalog.variant import BUILDABLE, Variant
+from orchestrator.errors import nearest
+from orchestrator.values import Name, Sha256, Value
+from orchestrator.yamltext import Document
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+SitePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9._][A-Za-z0-9._/+-]*$")]
+"""A path below the folder of models.yaml, with forward slashes."""
+
+
+class Preprocessing(Value):
+    """Raw sample → model input: ``(x * scale - mean) / std`` as float32, per channel or for all.
+
+    `mean` and `std` hold one number, or one per channel of the last axis.
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[Positive, ...] = (1.0,)
+
+
+class Data(Value):
+    """Where the samples come from: ``.npz`` files whose arrays are named after the model's inputs.
+
+    A model with one input may call it ``x``; labels are ``y``, one integer class per sample.
+    Samples are raw: preprocessing is applied once, by the builder, and shipped with the release.
+    """
+
+    calibration: SitePath | None = None
+    evaluation: SitePath | None = None
+
+
+class Golden(Value):
+    """Which samples prove on the device that a release computes what it should.
+
+    `cases` are taken from the start of `inputs` (default: the evaluation data). Where `inputs`
+    also holds arrays named after the outputs, with the prefix ``expect_``, those are what the
+    float model has to reproduce; otherwise the float model's own outputs are.
+    """
+
+    inputs: SitePath | None = None
+    cases: Annotated[int, Field(ge=1, le=64)] = 8
+
+
+class Acceptance(Value):
+    """What a variant must live up to on the build machine, or it is never assigned."""
+
+    max_accuracy_drop: Share = 0.02
+    min_accuracy: Share | None = None
+    max_size_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
+class Limits(Value):
+    """What a release must live up to on the device itself, in its smoke test."""
+
+    max_p50_ms: Positive | None = None
+    max_rss_mib: Positive | None = None
+    deadline_s: Positive = 60.0
+
+
+class Model(Value):
+    """A model as the catalog describes it."""
+
+    name: Name
+    source: SitePath
+    sha256: Sha256 | None = None
+    version: Name
+    target: str = "all"
+    labels: SitePath | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    data: Data = Data()
+    golden: Golden = Golden()
+    acceptance: Acceptance = Acceptance()
+    limits: Limits = Limits()
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_variants(cls, raw: Any) -> Any:
+        """Let ``variants`` be a list of names, or a mapping of names to what differs."""
+        if not isinstance(raw, Mapping):
+            return raw
+        given = raw.get("variants", list(BUILDABLE))
+        if isinstance(given, list):
+            given = {name: {} for name in given if isinstance(name, str)} or given
+        if not isinstance(given, Mapping):
+            return raw
+        return {**raw, "variants": tuple(_variant(name, more) for name, more in given.items())}
+
+
+def _variant(name: str, more: Any) -> Any:
+    if name not in BUILDABLE:
+        raise ValueError(
+            f"no variant named {name!r}{nearest(name, BUILDABLE)}; known: {', '.join(BUILDABLE)}"
+        )
+    form, precision = BUILDABLE[name]
+    return {"name": name, "format": form, "precision": precision, **(more or {})}
+
+
+def read_models(text: str, file: str) -> dict[str, Model]:
+    """models.yaml → its models by name.
+
+    Raises:
+        BadInput: with file, line, the value, what was expected and the nearest known key.
+    """
+    document = Document(text, file)
+    document.only("models")
+    return {
+        name: document.into(Model, ("models", name), name=name)
+        for name in document.section("models")
+    }

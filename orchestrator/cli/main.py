@@ -1,0 +1,64 @@
+"""The table of commands; everything heavy is imported by the command that needs it."""
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.cli import inventory, lab, toolchain
+from orchestrator.cli.audit import audit, history
+from orchestrator.cli.build import build
+from orchestrator.cli.deploy import deploy, plan, rollback
+from orchestrator.cli.doctor import doctor
+from orchestrator.cli.enroll import enroll
+from orchestrator.cli.explain import explain
+from orchestrator.cli.facts import facts
+from orchestrator.cli.init import init
+
+app = typer.Typer(
+    name="fleet",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Choose by measurement, roll out with care, prove on the device, and remember.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"fleet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        callback=lambda asked: _version(asked=asked),
+        is_eager=True,
+        help="Show the version.",
+    ),
+) -> None:
+    """fleet's root."""
+
+
+START, CHOOSE, ROLL_OUT, LOOK = "Start", "Choose", "Roll out", "Look back"
+app.command(rich_help_panel=START)(init)
+app.command(rich_help_panel=START)(doctor)
+app.add_typer(lab.commands, name="lab", rich_help_panel=START)
+app.command(rich_help_panel=START)(enroll)
+app.add_typer(inventory.commands, name="inventory", rich_help_panel=CHOOSE)
+app.command(rich_help_panel=CHOOSE)(facts)
+app.command(rich_help_panel=CHOOSE)(build)
+app.add_typer(toolchain.commands, name="toolchain", rich_help_panel=CHOOSE)
+app.command(rich_help_panel=CHOOSE)(explain)
+app.command(rich_help_panel=ROLL_OUT)(plan)
+app.command(rich_help_panel=ROLL_OUT)(deploy)
+app.command(rich_help_panel=ROLL_OUT)(rollback)
+app.command(rich_help_panel=LOOK)(audit)
+app.command(rich_help_panel=LOOK)(history)
+
+
+def run() -> None:
+    """Parse the command line and do what it says."""
+    app()

@@ -1,0 +1,171 @@
+"""The verbs of device.sh over one session: argv out, key=value lines back, refusals as errors."""
+
+import io
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from orchestrator.errors import FleetError, Owner
+from orchestrator.inventory.device import Device
+from orchestrator.transport.transport import Transport
+from orchestrator.values import sha256
+
+_MISSING = 90
+_START = (
+    'r=$1; case $r in "~/"*) r=$HOME/${r#"~/"};; esac; f=$r/bin/$2/device.sh; '
+    f'[ -f "$f" ] || exit {_MISSING}; s=$1; shift 2; exec sh "$f" "$s" "$@"'
+)
+_INSTALL = (
+    'r=$1; case $r in "~/"*) r=$HOME/${r#"~/"};; esac; umask 077; '
+    'mkdir -p "$r/bin" && rm -rf "$r"/bin/* && mkdir "$r/bin/.new" && '
+    'tar -x -f - -C "$r/bin/.new" && cat >/dev/null && sync && mv "$r/bin/.new" "$r/bin/$2"'
+)
+_BEGIN, _END = "=fleet 1=", "=end="
+
+
+class DeviceRefused(FleetError):
+    """The device's own script would not do something, and says why."""
+
+    owner = Owner.DEVICE
+
+    def __init__(self, device: str, word: str, because: str) -> None:
+        self.device, self.word, self.because = device, word, because
+        where, hint = _REFUSALS.get(word, (("DEPLOY", word.upper().replace("-", "_")), ""))
+        self.path = where
+        super().__init__(f"{device}: {because}", hint=hint.format(device=device))
+
+
+_REFUSALS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "disk-space": (
+        ("DEPLOY", "PREFLIGHT", "DISK_SPACE"),
+        "free some space on {device}, or keep fewer releases: keep_releases in the playbook",
+    ),
+    "inodes": (("DEPLOY", "PREFLIGHT", "INODES"), "remove small files on {device}"),
+    "unwritable": (
+        ("DEPLOY", "PREFLIGHT", "UNWRITABLE"),
+        "check storage_root, its owner, and whether the disk is full or read-only on {device}",
+    ),
+    "locked": (("DEPLOY", "LEASE", "HELD"), "wait for the other controller to finish"),
+    "lease-lost": (("DEPLOY", "LEASE", "LOST"), "run the same command again"),
+    "transfer": (("DEPLOY", "TRANSFER", "WRITE"), "check the disk of {device}"),
+    "no-python": (
+        ("DEPLOY", "SMOKE", "NO_PYTHON"),
+        "install Python on {device}, or name it: python: /path in the inventory",
+    ),
+    "no-release": (("DEPLOY", "RELEASE", "MISSING"), "deploy it first: fleet deploy"),
+    "changed": (("DEPLOY", "SWITCH", "CHANGED"), "make a new plan: fleet plan --target {device}"),
+    "reverted": (("DEPLOY", "SWITCH", "REVERTED"), "run the same command again"),
+}
+
+
+class BadAnswer(FleetError):
+    """What came back is not an answer of our script: cut short, or not ours at all."""
+
+    path = ("DEPLOY", "ANSWER")
+    owner = Owner.DEVICE
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """Our own files for devices, named by their content."""
+
+    files: tuple[tuple[str, bytes], ...]
+
+    @property
+    def name(self) -> str:
+        """The folder they live in on a device: 12 digits of their digest."""
+        return sha256(b"".join(name.encode() + b"\0" + data for name, data in self.files))[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb said, in order; keys may repeat."""
+
+    lines: tuple[tuple[str, str], ...]
+
+    def one(self, key: str) -> str:
+        """The last value of a key, or an empty string."""
+        return next((value for k, value in reversed(self.lines) if k == key), "")
+
+    def all(self, key: str) -> tuple[str, ...]:
+        """Every value of a key, in order."""
+        return tuple(value for k, value in self.lines if k == key)
+
+
+class Hands:
+    """Our script on one device. Every call is one round trip and may be repeated.
+
+    Raises `DeviceUnreachable` for the line, `DeviceRefused` for the device, `BadAnswer` for
+    neither making sense.
+    """
+
+    def __init__(self, transport: Transport, device: Device, scripts: Scripts) -> None:
+        self.transport, self.device, self.scripts = transport, device, scripts
+
+    def call(self, verb: str, *args: str, timeout_s: float = 60.0) -> Answer:
+        """Run one verb; the script is put there first if the device does not have it yet."""
+        argv = self._argv(verb, args)
+        done = self.transport.run(argv, timeout_s=timeout_s)
+        if done.status == _MISSING:
+            self._install()
+            done = self.transport.run(argv, timeout_s=timeout_s)
+        return self._answer(verb, done.status, done.stdout, done.stderr)
+
+    def send(
+        self,
+        files: Sequence[tuple[str, bytes]],
+        verb: str,
+        *args: str,
+        timeout_s: float,
+        sent: Callable[[int], None],
+    ) -> Answer:
+        """Stream files into a verb that unpacks them."""
+        argv = self._argv(verb, args)
+        done = self.transport.stream(packed(files), argv, timeout_s=timeout_s, sent=sent)
+        return self._answer(verb, done.status, done.stdout, done.stderr)
+
+    def _argv(self, verb: str, args: Sequence[str]) -> list[str]:
+        start = ["sh", "-c", _START, "fleet", self.device.storage_root, self.scripts.name]
+        return [*start, verb, *args]
+
+    def _install(self) -> None:
+        argv = ["sh", "-c", _INSTALL, "fleet", self.device.storage_root, self.scripts.name]
+        done = self.transport.stream(packed(self.scripts.files), argv, timeout_s=60.0)
+        if done.status != 0:
+            why = _last_line(done.stderr) or f"exit status {done.status}"
+            raise DeviceRefused(
+                self.device.name, "unwritable", f"cannot write {self.device.storage_root}: {why}"
+            )
+
+    def _answer(self, verb: str, status: int | None, out: bytes, err: bytes) -> Answer:
+        lines = out.decode("utf-8", "replace").splitlines()
+        if _BEGIN not in lines or _END not in lines:
+            why = _last_line(err) or "nothing on its error output"
+            raise BadAnswer(
+                f"{self.device.name}: no whole answer to {verb!r} (exit status {status}): {why}",
+                hint=f"try it by hand: ssh {self.device.user}@{self.device.address} "
+                f"-p {self.device.port} true",
+            )
+        ours = lines[lines.index(_BEGIN) + 1 : lines.index(_END)]
+        answer = Answer(tuple((k, v) for k, eq, v in (line.partition("=") for line in ours) if eq))
+        if word := answer.one("refused"):
+            raise DeviceRefused(self.device.name, word, answer.one("because"))
+        return answer
+
+
+def packed(files: Sequence[tuple[str, bytes]]) -> BinaryIO:
+    """Files as a tar stream: equal files give equal bytes; nothing but names and contents."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in files:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o600
+            tar.addfile(entry, io.BytesIO(data))
+    buffer.seek(0)
+    return buffer
+
+
+def _last_line(data: bytes) -> str:
+    text = data.decode("utf-8", "replace").strip()
+    return text.splitlines()[-1] if text else ""

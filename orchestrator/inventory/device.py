@@ -1,0 +1,40 @@
+"""One device: how to reach it, what kind it is, and what its owner says about it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.inventory.facts import DeclaredFacts
+from orchestrator.values import Labels, Name, Value
+
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\[:][A-Za-z0-9._:%\[\]-]*$")]
+"""An address or user name: no blanks, no quotes, nothing a shell or ssh option could be made of."""
+
+
+class Device(Value):
+    """A device as the inventory describes it, what its file and its profile say already filled in.
+
+    Paths are relative to the site; `storage_root` is on the device and may begin with ``~/``.
+    """
+
+    name: Name
+    address: Word
+    profile: Name
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: Word
+    identity_file: str | None = None
+    known_hosts: str | None = None
+    groups: tuple[Name, ...] = ()
+    labels: Labels = ()
+    facts: DeclaredFacts = DeclaredFacts()
+    python: str = "python3"
+    storage_root: Annotated[str, Field(pattern=r"^(~/|/)[A-Za-z0-9._/@+-]+$")] = "~/.fleet"
+    emulated: bool = False
+
+
+class Group(Value):
+    """A named set of devices: those that name it, and those of the groups it contains."""
+
+    name: Name
+    description: str = ""
+    children: tuple[Name, ...] = ()

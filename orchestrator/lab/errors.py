@@ -1,0 +1,66 @@
+"""What can go wrong with a lab, and the next command for each."""
+
+from orchestrator.errors import FleetError, Owner
+
+
+class LabError(FleetError):
+    """Base of everything a lab refuses or fails to do."""
+
+    path: tuple[str, ...] = ("LAB",)
+    owner = Owner.CONTROLLER
+
+
+class LabDown(LabError):
+    """Something was asked of a lab that is not up."""
+
+    path = ("LAB", "DOWN")
+    owner = Owner.OPERATOR
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, hint="start one: fleet lab up")
+
+
+class SshdMissing(LabError):
+    """This machine has no OpenSSH server program."""
+
+    path = ("LAB", "SSHD_MISSING")
+    owner = Owner.OPERATOR
+
+    def __init__(self, searched: tuple[str, ...]) -> None:
+        super().__init__(
+            f"no 'sshd' on this machine (searched {', '.join(searched)})",
+            hint="install it: apt-get install --no-install-recommends openssh-server",
+        )
+
+
+class NoTierWorks(LabError):
+    """No way of making devices works on this machine."""
+
+    path = ("LAB", "TIER")
+
+
+class BootFailed(LabError):
+    """The supervisor or a device did not come up."""
+
+    path = ("LAB", "BOOT")
+
+
+class AddressesTaken(LabError):
+    """No free block of loopback addresses is left."""
+
+    path = ("LAB", "ADDRESSES")
+    owner = Owner.OPERATOR
+
+
+class CannotBreak(LabError):
+    """A breakage that this device cannot be given now."""
+
+    path = ("LAB", "BREAK")
+    owner = Owner.OPERATOR
+
+
+class LabBusy(LabError):
+    """Another command is starting or stopping the same lab."""
+
+    path = ("LAB", "BUSY")
+    owner = Owner.OPERATOR

@@ -1,0 +1,55 @@
+"""The inventory file of a lab: so that every other command meets its devices like any others."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchestrator.lab.keys import write
+from orchestrator.lab.kinds import KINDS
+from orchestrator.lab.spec import PORT
+
+FILE = "devices.lab.yaml"
+
+_HEADER = (
+    "# Written by `fleet lab up`; removed by `fleet lab down`. Every device here is EMULATED.\n"
+)
+
+
+def listing(user: str, devices: Iterable[tuple[str, str, str]]) -> str:
+    """The file's text, from (name, kind, address); the first of each family is in `canary`."""
+    lines = [
+        "defaults:",
+        f"  user: {user}",
+        f"  port: {PORT}",
+        "  identity_file: .fleet/lab/id_ed25519     # relative to the site",
+        "  known_hosts: .fleet/lab/known_hosts",
+        "groups:",
+        '  lab: {description: "emulated devices on this machine"}',
+        "devices:",
+    ]
+    seen: set[str] = set()
+    for name, profile, address in devices:
+        family = KINDS[profile].family
+        groups = [f"{family}-group", "lab", *([] if family in seen else ["canary"])]
+        seen.add(family)
+        lines += [
+            f"  {name}:",
+            f"    address: {address}",
+            f"    profile: {profile}",
+            f"    groups: [{', '.join(groups)}]",
+            "    labels: {site: lab}",
+            "    emulated: true",
+        ]
+    return _HEADER + "\n".join(lines) + "\n"
+
+
+def write_listing(directory: Path, text: str) -> None:
+    """Write the file into an inventory directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write(directory / FILE, text.encode())
+
+
+def remove_listing(directory: Path) -> None:
+    """Remove the file, if it is one of ours."""
+    file = directory / FILE
+    if file.is_file() and file.read_text(errors="replace").startswith(_HEADER):
+        file.unlink()

@@ -1,0 +1,146 @@
+"""What `Lab.up` asks of the supervisor, and what it hears back: values that cross as JSON."""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from orchestrator.lab.runtime import DevicePython
+
+PORT = 2222
+DEVICE_USER = "pi"
+DEVICE_UID = 1000
+HOME_MIB = 96
+"""Size of the file system that holds a device's /home."""
+
+
+class Tier(StrEnum):
+    """How devices are made."""
+
+    NAMESPACES = "namespaces"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """One device to boot."""
+
+    name: str
+    profile: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole lab to boot. `wanted` is a tier's name, or empty for the best one that works."""
+
+    lab: str
+    sshd: str
+    wanted: str
+    authorized_key: str
+    python: DevicePython
+    devices: tuple[DeviceSpec, ...]
+
+    def device(self, name: str) -> DeviceSpec:
+        """The device of that name, which must be there."""
+        return next(device for device in self.devices if device.name == name)
+
+    def text(self) -> str:
+        """This value as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def read(cls, text: str) -> "Spec":
+        """The value that `text` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        python = data.pop("python")
+        python["packages"] = tuple((entry, path) for entry, path in python["packages"])
+        python["lacks"] = tuple(python["lacks"])
+        devices = tuple(DeviceSpec(**device) for device in data.pop("devices"))
+        return cls(python=DevicePython(**python), devices=devices, **data)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The supervisor's one answer after booting. `error` is empty when all went well."""
+
+    pid: int
+    tier: str
+    user: str
+    why: str
+    error: str = ""
+
+    def text(self) -> str:
+        """This value as one line of JSON."""
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def read(cls, text: str) -> "Ready":
+        """The value that `text` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things lie below a lab's directory (``<site>/.fleet/lab``)."""
+
+    lab: Path
+
+    @property
+    def key(self) -> Path:
+        """The private key that opens every device."""
+        return self.lab / "id_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Every device's host key, as OpenSSH writes them."""
+        return self.lab / "known_hosts"
+
+    @property
+    def state(self) -> Path:
+        """What is up, as JSON."""
+        return self.lab / "state.json"
+
+    @property
+    def spec(self) -> Path:
+        """What the supervisor was asked for."""
+        return self.lab / "spec.json"
+
+    @property
+    def socket(self) -> Path:
+        """Where the supervisor listens."""
+        return self.lab / "control.sock"
+
+    @property
+    def runtime(self) -> Path:
+        """The packages every device's Python sees."""
+        return self.lab / "runtime"
+
+    @property
+    def devices(self) -> Path:
+        """Mount points, and in the plain tier the devices' files."""
+        return self.lab / "devices"
+
+    @property
+    def marks(self) -> Path:
+        """What was tampered with, so that it can be undone."""
+        return self.lab / "marks"
+
+    def host_key(self, device: str) -> Path:
+        """A device's own key; kept when the lab goes down, so that its identity lasts."""
+        return self.lab / "hostkeys" / device
+
+    def log(self, name: str) -> Path:
+        """What a device's sshd said."""
+        return self.lab / "logs" / f"{name}.log"
+
+    def root(self, device: str) -> Path:
+        """A device's root directory: a mount point, or in the plain tier the files themselves."""
+        return self.devices / device / "root"
+
+    def home(self, device: str, tier: str) -> Path:
+        """What the device calls /home, as the supervisor sees it."""
+        if tier == Tier.PLAIN:
+            return self.root(device) / "home"
+        return self.devices / device / "home"

@@ -1,0 +1,168 @@
+"""The process that owns a lab's devices: ``python -m orchestrator.lab.supervisor SPEC``.
+
+Single-threaded on purpose: devices die with the thread that forked them. Its mounts live in a
+namespace of its own, so that nothing is left when it ends, however it ends.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.lab import plain, tree
+from orchestrator.lab.boot import Booting, Running, boot
+from orchestrator.lab.control import listen, receive
+from orchestrator.lab.spec import DeviceSpec, Places, Ready, Spec, Tier
+from orchestrator.lab.tier import Chosen, choose, enter
+
+
+class Supervisor:
+    """The devices of one lab and what can be asked about them."""
+
+    def __init__(self, spec: Spec, chosen: Chosen) -> None:
+        self.spec, self.chosen = spec, chosen
+        self.places = Places(Path(spec.lab))
+        self.running: dict[str, Running] = {}
+
+    def boot_all(self) -> None:
+        """Prepare what devices share, then start them side by side."""
+        if self.chosen.tier is Tier.PLAIN:
+            tree.link_runtime(self.places, self.spec.python)
+        else:
+            enter(as_root=self.chosen.as_root)
+            tree.mount_runtime(self.places, self.spec.python)
+            for device in self.spec.devices:
+                tree.mount_home(self.places, device, as_root=self.chosen.as_root)
+        booting = [(device.name, self._begin(device)) for device in self.spec.devices]
+        for name, started in booting:
+            self.running[name] = started.finish() if isinstance(started, Booting) else started
+
+    def start(self, name: str) -> None:
+        """Boot a device that is off; its /home is what it was."""
+        if name not in self.running:
+            started = self._begin(self.spec.device(name))
+            self.running[name] = started.finish() if isinstance(started, Booting) else started
+
+    def stop(self, name: str) -> None:
+        """Switch a device off, as if its power were cut."""
+        device = self.running.pop(name, None)
+        if device is None:
+            return
+        sign = signal.SIGTERM if self.chosen.tier is Tier.PLAIN else signal.SIGKILL
+        with suppress(ProcessLookupError):
+            os.kill(device.first, sign)
+        with suppress(ChildProcessError):
+            os.waitpid(device.holder, 0)
+
+    def stop_all(self) -> None:
+        """Switch every device off."""
+        for name in tuple(self.running):
+            self.stop(name)
+
+    def reap(self) -> None:
+        """Forget the devices that ended by themselves."""
+        for name, device in tuple(self.running.items()):
+            with suppress(ChildProcessError):
+                if os.waitpid(device.holder, os.WNOHANG)[0] == 0:
+                    continue
+            del self.running[name]
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one request."""
+        self.reap()
+        try:
+            match request:
+                case {"do": "list"}:
+                    pass
+                case {"do": "start", "device": str(name)}:
+                    self.start(name)
+                case {"do": "stop", "device": str(name)}:
+                    self.stop(name)
+                case {"do": "down"}:
+                    self.stop_all()
+                case _:
+                    return {"error": f"unknown request {request!r}"}
+        except (OSError, StopIteration) as error:
+            return {"error": str(error)}
+        return {"running": {name: device.first for name, device in self.running.items()}}
+
+    def _begin(self, device: DeviceSpec) -> Booting | Running:
+        if self.chosen.tier is Tier.PLAIN:
+            plain.build(self.spec, device, self.places)
+            config = self.places.root(device.name) / "etc/ssh/sshd_config"
+            return plain.start(self.spec, device, [self.spec.sshd, "-D", "-e", "-f", str(config)])
+        argv = [self.spec.sshd, "-D", "-e"]
+        return boot(self.spec, device, argv, as_root=self.chosen.as_root)
+
+
+def serve(supervisor: Supervisor, listener: socket.socket) -> None:
+    """Answer requests until one says ``down`` or a TERM comes."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    for caught in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(caught, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([listener.fileno(), woken], [], [])
+        if woken in ready:
+            if signal.SIGTERM in os.read(woken, 512):
+                supervisor.stop_all()
+                return
+            supervisor.reap()
+        if listener.fileno() in ready and _answered(supervisor, listener) == "down":
+            return
+
+
+def _answered(supervisor: Supervisor, listener: socket.socket) -> str:
+    """Answer one caller; what was asked. A caller that goes silent or away is let go."""
+    line, _ = listener.accept()
+    asked = ""
+    with line, suppress(OSError, ValueError):
+        line.settimeout(2.0)
+        request = json.loads(receive(line))
+        asked = str(request.get("do", ""))
+        line.sendall(json.dumps(supervisor.answer(request)).encode() + b"\n")
+    return asked
+
+
+def main(spec_path: str) -> None:
+    """Boot the lab of a spec file, say `Ready` on standard output, and serve.
+
+    The process that was started returns at once; a child in a session of its own stays.
+    """
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.umask(0o022)
+    spec = Spec.read(Path(spec_path).read_text())
+    chosen = choose(spec)
+    if not isinstance(chosen, Chosen):
+        _say(Ready(os.getpid(), "", "", chosen.why, "no way of making devices works here"))
+        return
+    supervisor = Supervisor(spec, chosen)
+    listener = listen(supervisor.places.socket)
+    try:
+        supervisor.boot_all()
+    except OSError as error:
+        _say(Ready(os.getpid(), chosen.tier, chosen.user, chosen.why, str(error)))
+        supervisor.stop_all()
+        return
+    _say(Ready(os.getpid(), chosen.tier, chosen.user, chosen.why))
+    serve(supervisor, listener)
+
+
+def _say(ready: Ready) -> None:
+    """Write the answer and let go of the pipe, so that the reader sees its end."""
+    os.write(1, ready.text().encode())
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What did happen: runs and outcomes, facts and manifests, in SQLite; rows never leave this room."""

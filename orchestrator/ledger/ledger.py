@@ -1,0 +1,267 @@
+"""Append and ask: the only module that opens the database. Values in, values out."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, event
+from sqlmodel import Session, col, create_engine, select
+
+from orchestrator.artifact.manifest import Manifest
+from orchestrator.inventory.facts import Facts
+from orchestrator.ledger.schema import LedgerDamaged, ready
+from orchestrator.ledger.tables import EntryRow, FactsRow, ManifestRow, RunRow
+from orchestrator.rollout.drift import Expected
+from orchestrator.rollout.outcome import Outcome, Status
+from orchestrator.rollout.plan import Plan
+from orchestrator.values import Value, canonical, sha256
+
+_PROVED = (Status.SUCCEEDED.value, Status.ALREADY_CURRENT.value)
+
+
+class Run(Value):
+    """One plan carried out, as the ledger remembers it."""
+
+    id: str
+    plan: str
+    intent: str
+    target: str
+    playbook: str
+    began_at: datetime
+    ended_at: datetime | None
+    verdict: str | None
+    because: str
+
+
+class Entry(Value):
+    """One outcome with its time and the run it belongs to."""
+
+    seq: int
+    run: str
+    intent: str
+    at: datetime
+    outcome: Outcome
+
+
+class Ledger:
+    """The memory of one site. Appends are flushed before they return; nothing is ever changed."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.file = file
+        self._engine = _engine(file)
+        ready(self._engine, file)
+
+    def begin(self, plan: Plan) -> str:
+        """Open a run for a plan and keep its manifests; returns the run's id."""
+        now = _now()
+        began = f"{now:%Y%m%d-%H%M%S}"
+        with Session(self._engine) as session:
+            taken = session.exec(select(RunRow.id).where(col(RunRow.id).startswith(began))).all()
+            run = f"{began}-{plan.id[:6]}" + (f"-{len(taken) + 1}" if taken else "")
+            session.add(
+                RunRow(
+                    id=run,
+                    plan=plan.id,
+                    intent=plan.intent.value,
+                    target=plan.target,
+                    playbook=plan.playbook.name,
+                    pid=os.getpid(),
+                    began_at=now.isoformat(),
+                )
+            )
+            for manifest in plan.manifests:
+                session.merge(_manifest_row(manifest, now))
+            session.commit()
+        return run
+
+    def append(self, run: str, outcome: Outcome, profile: str) -> None:
+        """Write one outcome down; it is on the disk when this returns."""
+        writer = self._engine.execution_options(first_to_write=True)
+        with Session(writer) as session:
+            row = EntryRow(
+                run=run,
+                at=_now().isoformat(),
+                device=outcome.device,
+                model=outcome.model,
+                profile=profile,
+                status=outcome.status.value,
+                was=outcome.was,
+                release=outcome.release,
+                outcome=canonical(outcome).decode(),
+                chain="",
+            )
+            last = session.exec(select(EntryRow.chain).order_by(col(EntryRow.seq).desc())).first()
+            row.chain = _link(last or "", row)
+            session.add(row)
+            session.commit()
+
+    def end(self, run: str, verdict: str, because: str = "") -> None:
+        """Close a run."""
+        with Session(self._engine) as session:
+            row = session.get_one(RunRow, run)
+            row.ended_at, row.verdict, row.because = _now().isoformat(), verdict, because
+            session.add(row)
+            session.commit()
+
+    def close_dead_runs(self) -> tuple[str, ...]:
+        """Mark runs whose controller is gone as interrupted; returns their ids."""
+        with Session(self._engine) as session:
+            rows = session.exec(select(RunRow).where(col(RunRow.ended_at).is_(None))).all()
+            dead = [row for row in rows if not _alive(row.pid)]
+            for row in dead:
+                row.ended_at, row.verdict = _now().isoformat(), "interrupted"
+                row.because = "the controller went away"
+                session.add(row)
+            session.commit()
+            return tuple(row.id for row in dead)
+
+    def remember(self, facts: Mapping[str, Facts]) -> None:
+        """Keep what devices said; the newest answer of each is the one that is kept."""
+        with Session(self._engine) as session:
+            for device, said in facts.items():
+                body = said.model_dump_json()
+                session.merge(FactsRow(device=device, at=said.observed_at.isoformat(), body=body))
+            session.commit()
+
+    def facts(self) -> dict[str, Facts]:
+        """The last known facts by device name."""
+        with Session(self._engine) as session:
+            rows = session.exec(select(FactsRow)).all()
+            return {row.device: Facts.model_validate_json(row.body) for row in rows}
+
+    def keep(self, manifests: Iterable[Manifest]) -> None:
+        """Keep releases' manifests, so that they can be told apart from unknown ones."""
+        with Session(self._engine) as session:
+            for manifest in manifests:
+                session.merge(_manifest_row(manifest, _now()))
+            session.commit()
+
+    def manifests(self) -> dict[tuple[str, str], Manifest]:
+        """Every release ever planned, by model and release name."""
+        with Session(self._engine) as session:
+            rows = session.exec(select(ManifestRow)).all()
+            return {(r.model, r.release): Manifest.model_validate_json(r.body) for r in rows}
+
+    def expected(self) -> dict[tuple[str, str], Expected]:
+        """By device and model: the release last proved there."""
+        known = self.manifests()
+        with Session(self._engine) as session:
+            proved = col(EntryRow.status).in_(_PROVED)
+            rows = session.exec(select(EntryRow).where(proved).order_by(col(EntryRow.seq))).all()
+        found: dict[tuple[str, str], Expected] = {}
+        for row in rows:
+            manifest = known.get((row.model, row.release or ""))
+            if manifest is not None:
+                since = datetime.fromisoformat(row.at)
+                found[(row.device, row.model)] = Expected(manifest=manifest, since=since)
+        return found
+
+    def latencies(self) -> dict[str, dict[str, float]]:
+        """Median smoke-test latencies in ms, by model file digest and then by fingerprint."""
+        known = self.manifests()
+        found: dict[str, dict[str, float]] = {}
+        for entry in reversed(self.history()):
+            outcome = entry.outcome
+            manifest = known.get((outcome.model, outcome.release or ""))
+            measured = outcome.smoke.p50_ms if outcome.smoke and outcome.smoke.passed else None
+            if manifest and measured is not None and outcome.fingerprint:
+                by_fingerprint = found.setdefault(manifest.model_file.sha256, {})
+                by_fingerprint[outcome.fingerprint] = measured
+        return found
+
+    def history(self, device: str | None = None, limit: int | None = None) -> tuple[Entry, ...]:
+        """Outcomes, newest first."""
+        query = select(EntryRow, RunRow).join(RunRow).order_by(col(EntryRow.seq).desc())
+        if device is not None:
+            query = query.where(EntryRow.device == device)
+        with Session(self._engine) as session:
+            rows = session.exec(query.limit(limit) if limit else query).all()
+            return tuple(_entry(row, run) for row, run in rows)
+
+    def runs(self, limit: int | None = None) -> tuple[Run, ...]:
+        """Runs, newest first."""
+        query = select(RunRow).order_by(col(RunRow.began_at).desc())
+        with Session(self._engine) as session:
+            rows = session.exec(query.limit(limit) if limit else query).all()
+            return tuple(Run.model_validate(row.model_dump(exclude={"pid"})) for row in rows)
+
+    def verify(self) -> int:
+        """Walk the hash chain; returns the number of entries.
+
+        Raises:
+            LedgerDamaged: names the first entry that is not what was appended.
+        """
+        last = ""
+        count = 0
+        with Session(self._engine) as session:
+            for row in session.exec(select(EntryRow).order_by(col(EntryRow.seq))):
+                if row.chain != _link(last, row):
+                    raise LedgerDamaged(
+                        f"{self.file}: entry {row.seq} is not what was appended",
+                        hint="restore the ledger from a backup",
+                    )
+                last = row.chain
+                count += 1
+        return count
+
+
+def _engine(file: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # transactions are begun below
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=full")
+        connection.execute("pragma foreign_keys=on")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # The chain's last link is read and the next written by one controller at a time.
+        first = connection.get_execution_options().get("first_to_write")
+        connection.exec_driver_sql("begin immediate" if first else "begin")
+
+    return engine
+
+
+def _link(last: str, row: EntryRow) -> str:
+    said = (last, row.run, row.at, row.device, row.model, row.profile, row.outcome)
+    return sha256(json.dumps(said).encode())
+
+
+def _entry(row: EntryRow, run: RunRow) -> Entry:
+    return Entry(
+        seq=row.seq or 0,
+        run=row.run,
+        intent=run.intent,
+        at=datetime.fromisoformat(row.at),
+        outcome=Outcome.model_validate_json(row.outcome),
+    )
+
+
+def _manifest_row(manifest: Manifest, now: datetime) -> ManifestRow:
+    return ManifestRow(
+        sha256=manifest.sha256,
+        release=manifest.release,
+        model=manifest.model,
+        body=manifest.data.decode(),
+        at=now.isoformat(),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""What shall happen: observations, drift, plans, waves, gates and outcomes. Pure."""

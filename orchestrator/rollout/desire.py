@@ -1,0 +1,155 @@
+"""What each device should run: by assignment for a deployment, by history for a rollback."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.artifact.lock import Lock, offers
+from orchestrator.artifact.manifest import Manifest
+from orchestrator.catalog.assignment import Assigned, Objective, Refusal, assign
+from orchestrator.catalog.model import Model
+from orchestrator.catalog.variant import RUNS
+from orchestrator.inventory.device import Device
+from orchestrator.inventory.facts import Facts
+from orchestrator.inventory.profile import Profile
+from orchestrator.rollout.observation import Observation, Unobserved
+from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything a wish is decided on.
+
+    `latencies` are medians in ms by model file digest and then by fingerprint or profile name.
+    """
+
+    profiles: Mapping[str, Profile]
+    lock: Lock
+    latencies: Mapping[str, Mapping[str, float]]
+    objective: Objective
+
+
+def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
+    """The variant of a model that suits a device best, or why none does."""
+    locked = known.lock.find(model.name)
+    built = {a.variant: a.sha256 for a in locked.artifacts} if locked else {}
+    measured = (
+        replace(offer, device_p50_ms=known.latencies.get(built.get(offer.variant.name) or ""))
+        for offer in offers(model, locked)
+    )
+    return assign(measured, known.profiles[device.profile], facts, known.objective)
+
+
+def to_deploy(
+    wanted: Iterable[tuple[Model, Device]], seen: Mapping[str, Observation], known: Known
+) -> tuple[Wish, ...]:
+    """For each model and device: the release of the variant that suits it best."""
+    return tuple(_deployed(model, device, seen[device.name], known) for model, device in wanted)
+
+
+def _deployed(model: Model, device: Device, seen: Observation, known: Known) -> Wish:
+    if isinstance(seen, Unobserved):
+        return unreachable(seen, model.name)
+    choice = assigned(model, device, seen.facts, known)
+    locked = known.lock.find(model.name)
+    if isinstance(choice, Refusal) or locked is None:
+        return Skip(
+            device=device.name,
+            model=model.name,
+            why=Why.NO_VARIANT,
+            because=f"no variant fits ({choice.because})",
+            hint=f"see fleet explain {device.name}",
+            others=choice.others,
+        )
+    manifest = locked.manifest(choice.variant)
+    return Desired(device.name, model.name, manifest, choice.runtime, choice.because)
+
+
+def to_roll_back(
+    devices: Sequence[Device],
+    models: Sequence[str],
+    to: str | None,
+    seen: Mapping[str, Observation],
+    known: Mapping[tuple[str, str], Manifest],
+    profiles: Mapping[str, Profile],
+) -> tuple[Wish, ...]:
+    """For each device that has one of the models: its previous release, or the one named.
+
+    Args:
+        to: a release by name, or the start of one such as a version; None for the previous one.
+        known: every release with a manifest, by model and name.
+    """
+    wishes: list[Wish] = []
+    for device in devices:
+        state = seen[device.name]
+        if isinstance(state, Unobserved):
+            wishes += [unreachable(state, model) for model in models]
+            continue
+        present = [i for i in state.installed if i.model in models and i.current]
+        if not present:
+            wishes.append(_nothing(device.name, ", ".join(models), "it runs nothing of it"))
+        for installed in present:
+            if to is None:
+                release = installed.previous
+            else:
+                release = _named(to, (*installed.releases, *_releases(known, installed.model)))
+            wishes.append(
+                _rolled_back(device, installed.model, release, to, state.facts, known, profiles)
+            )
+    return tuple(wishes)
+
+
+def _rolled_back(
+    device: Device,
+    model: str,
+    release: str | None,
+    to: str | None,
+    facts: Facts,
+    known: Mapping[tuple[str, str], Manifest],
+    profiles: Mapping[str, Profile],
+) -> Wish:
+    if release is None and to is None:
+        return _nothing(device.name, model, "there is no previous release on it")
+    manifest = known.get((model, release or ""))
+    if manifest is None:
+        return Skip(
+            device=device.name,
+            model=model,
+            why=Why.UNKNOWN_RELEASE,
+            because=f"no release {release or to!r} is known for it",
+            hint=f"see fleet history --device {device.name}",
+        )
+    able = [r for r in profiles[device.profile].runtimes if r in RUNS[manifest.runs_as]]
+    runtime = next((r for r in able if facts.version_of(r) is not None), None)
+    if runtime is None:
+        needs = " or ".join(r.value for r in RUNS[manifest.runs_as])
+        return Skip(
+            device=device.name,
+            model=model,
+            why=Why.NO_VARIANT,
+            because=f"{manifest.release} needs {needs}, which is not installed",
+        )
+    because = "the previous release" if to is None else f"asked for {to}"
+    return Desired(device.name, model, manifest, runtime, because)
+
+
+def _named(to: str, releases: Iterable[str]) -> str | None:
+    """The release that is `to`, or the only one that begins with it up to a whole word."""
+    names = list(dict.fromkeys(releases))
+    if to in names:
+        return to
+    begun = [name for name in names if name.startswith((f"{to}+", f"{to}."))]
+    return begun[0] if begun else None
+
+
+def _releases(known: Mapping[tuple[str, str], Manifest], model: str) -> tuple[str, ...]:
+    return tuple(release for owner, release in known if owner == model)
+
+
+def _nothing(device: str, model: str, because: str) -> Skip:
+    return Skip(
+        device=device,
+        model=model,
+        why=Why.NOTHING_TO_GO_BACK_TO,
+        because=f"nothing to go back to: {because}",
+        hint=f"see fleet history --device {device}",
+    )

@@ -1,0 +1,58 @@
+"""What became of one step on one device: never only "failed"."""
+
+from enum import StrEnum
+
+from orchestrator.values import Value
+
+
+class Status(StrEnum):
+    """How a step ended. Whatever is called failed left a proven release running."""
+
+    SUCCEEDED = "succeeded"
+    ALREADY_CURRENT = "already-current"
+    NO_VARIANT = "no-variant"
+    DEFERRED = "deferred"
+    FAILED_UNCHANGED = "failed-unchanged"
+    FAILED_ROLLED_BACK = "failed-rolled-back"
+    FAILED_UNKNOWN = "failed-unknown"
+    REFUSED = "refused"
+    ABORTED = "aborted"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a device or a model is at fault, so that a gate counts it."""
+        return self in (Status.FAILED_UNCHANGED, Status.FAILED_ROLLED_BACK, Status.FAILED_UNKNOWN)
+
+
+class Smoke(Value):
+    """What the smoke test measured on the device: latency of one inference, resident memory."""
+
+    passed: bool
+    because: str = ""
+    runtime: str = ""
+    cases: int = 0
+    worst_output: str = ""
+    worst_diff: float | None = None
+    allowed_diff: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    load_ms: float | None = None
+    rss_mib: float | None = None
+
+
+class Outcome(Value):
+    """One row of the ledger to be: what was tried on a device, and how it ended."""
+
+    device: str
+    model: str
+    status: Status
+    was: str | None = None
+    release: str | None = None
+    because: str = ""
+    code: str = ""
+    hint: str = ""
+    bytes_sent: int = 0
+    seconds: float = 0.0
+    smoke: Smoke | None = None
+    fingerprint: str | None = None
+    evidence: str = ""

@@ -1,0 +1,1 @@
+"""Hands that sign and vouch: whose host key is pinned, and where."""

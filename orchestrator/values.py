@@ -1,0 +1,67 @@
+"""What every value in the house has in common: frozen, unknown keys refused, one canonical form."""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+import pydantic_core
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 digest as 64 lower-case hexadecimal digits."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A name that can stand in a path, a URL and a target expression without quoting."""
+
+Mib = Annotated[int, Field(ge=0)]
+"""A size in mebibytes (2**20 bytes)."""
+
+
+class Value(BaseModel):
+    """Base of everything that crosses a file: immutable, closed, comparable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def canonical(value: Any) -> bytes:
+    """One byte string per value: JSON, keys sorted, no spaces, UTF-8, a newline at the end.
+
+    Equal values give equal bytes on any machine and under any ``PYTHONHASHSEED``; lists keep
+    their order. Floats are written with the shortest digits that read back the same.
+    """
+    plain = pydantic_core.to_jsonable_python(value)
+    text = json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode() + b"\n"
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of some bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a value's canonical form."""
+    return sha256(canonical(value))
+
+
+def _pairs(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return tuple(sorted((k, v) for k, v in raw.items()))
+    return raw
+
+
+Labels = Annotated[
+    tuple[tuple[str, str], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict, return_type=dict[str, str]),
+]
+"""A mapping of strings as a value: read from a mapping, kept as sorted pairs, written as a mapping."""

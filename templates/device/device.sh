@@ -1,0 +1,344 @@
+#!/bin/sh
+# fleet's hands on a device. Plain POSIX shell and the tools that GNU, BusyBox and toybox share;
+# no bashism, no byte arithmetic (mksh counts in 32 bits), no absolute tool paths.
+#
+#   sh device.sh ROOT VERB ARGS…        ROOT may begin with ~/
+#
+# Answers are lines `key=value` between `=fleet 1=` and `=end=`; whatever a login shell prints
+# around them is ignored. A refusal is `refused=<word>` with `because=<words>` and exit status 1.
+# Every verb can be repeated: it leaves the same state behind.
+set -u
+LC_ALL=C
+export LC_ALL
+umask 077
+
+here=${0%/*}
+root=$1
+verb=$2
+shift 2
+case $root in "~/"*) root=$HOME/${root#"~/"} ;; esac
+
+say() { printf '%s=%s\n' "$1" "$2"; }
+finish() { echo "=end="; exit "$1"; }
+refuse() { say refused "$1"; shift; say because "$*"; finish 1; }
+
+use_model() {
+    m=$root/$1
+    release=${2:-}
+    part=$m/staging/$release.part
+    made=$m/releases/$release
+}
+
+# --- what holds after a power cut -------------------------------------------------------------
+
+flush() { # flush PATH…: files and directories to the disk itself
+    if command -v fsync >/dev/null 2>&1; then fsync "$@" 2>/dev/null || sync
+    else sync "$@" 2>/dev/null || sync; fi
+}
+
+can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox)
+    rm -rf "$m/.try" && mkdir "$m/.try" || return 1
+    ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null
+    tried=$?
+    rm -rf "$m/.try"
+    return $tried
+}
+
+point() { # point LINK RELEASE: one rename(2), never a moment without a link
+    if can_rename_links; then
+        rm -f "$m/.$1.new"
+        ln -s "releases/$2" "$m/.$1.new" && mv -T "$m/.$1.new" "$m/$1"
+    else
+        ln -sfn "releases/$2" "$m/$1" # toybox: makes beside, then renames
+    fi
+}
+
+linked() { # linked LINK: the release a link names, or nothing
+    to=$(readlink "$m/$1" 2>/dev/null) && printf '%s' "${to#releases/}"
+}
+
+note() { # note DO RELEASE: intent is written before the action
+    printf '{"at":%s,"do":"%s","release":"%s","was":"%s"}\n' \
+        "$(date +%s)" "$1" "$2" "$(linked current)" >>"$m/journal.ndjson"
+}
+
+# --- one controller at a time -----------------------------------------------------------------
+
+take_lease() { # take_lease OWNER SECONDS: a dead owner's lease is taken over
+    ends=$(($(date +%s) + $2))
+    for attempt in 1 2 3; do
+        if mkdir "$m/lock" 2>/dev/null; then
+            echo "$1 $ends" >"$m/lock/owner.new" && mv -f "$m/lock/owner.new" "$m/lock/owner" ||
+                { rm -rf "$m/lock"; refuse unwritable "cannot write below $m: $(df_words)"; }
+            return 0
+        fi
+        owner='' until=0
+        { read -r owner until <"$m/lock/owner"; } 2>/dev/null
+        if [ "$owner" = "$1" ]; then
+            echo "$1 $ends" >"$m/lock/owner.new" && mv -f "$m/lock/owner.new" "$m/lock/owner"
+            return 0
+        fi
+        if [ "$until" -gt "$(date +%s)" ] 2>/dev/null; then
+            say owner "$owner"
+            refuse locked "another controller ($owner) is at work here for at most" \
+                "$((until - $(date +%s))) s"
+        fi
+        [ -n "$owner" ] || sleep 1 # made a moment ago: let its owner be written
+        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && rm -rf "$m/lock.dead.$$"
+    done
+    [ -d "$m" ] && [ -w "$m" ] || refuse unwritable "cannot write below $m"
+    refuse locked "another controller took the lease just now"
+}
+
+leave() { # leave OWNER
+    owner=''
+    { read -r owner until <"$m/lock/owner"; } 2>/dev/null
+    [ "$owner" = "$1" ] && rm -rf "$m/lock"
+    return 0
+}
+
+# --- an unconfirmed switch goes back by itself ------------------------------------------------
+
+revert() { # revert TOKEN: undo the pending switch if it is still that one
+    token='' was='' to=''
+    { read -r token to was <"$m/pending"; } 2>/dev/null || return 0
+    [ "$token" = "$1" ] || return 0
+    if [ "$was" = - ]; then
+        note revert-to-nothing "$to"
+        rm -f "$m/current"
+    elif [ -d "$m/releases/$was" ]; then
+        note revert "$was"
+        point current "$was"
+    fi
+    rm -f "$m/pending"
+    flush "$m"
+    say reverted "$was"
+}
+
+revert_whatever_is_pending() {
+    token=''
+    { read -r token to was <"$m/pending"; } 2>/dev/null && revert "$token"
+}
+
+# --- verbs that only look ---------------------------------------------------------------------
+
+first_line() { [ -r "$1" ] && { IFS= read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null && printf '%s' "$line"; }
+
+df_words() { df -k "$root" 2>/dev/null | tail -n 1; }
+
+facts() {
+    python=$1
+    sys=${FLEET_LAB_ROOT:-}
+    say arch "$(uname -m)"
+    say kernel "$(uname -r)"
+    say bits "$(getconf LONG_BIT 2>/dev/null)"
+    say cores "$(nproc 2>/dev/null)"
+    say epoch "$(date +%s)"
+    for file in /proc/device-tree/model "$sys/sys/firmware/devicetree/base/model"; do
+        [ -r "$file" ] && { say board "$(cat "$file")"; break; }
+    done 2>/dev/null
+    while read -r key value rest; do
+        case $key in MemTotal:) say ram_kib "$value" ;; MemAvailable:) say ram_free_kib "$value" ;; esac
+    done <"$sys/proc/meminfo"
+    while IFS=: read -r key value; do
+        case $key in Features* | flags*) say cpu_features "$value"; break ;; esac
+    done <"$sys/proc/cpuinfo"
+    while IFS= read -r line; do
+        case $line in PRETTY_NAME=*) say os "${line#PRETTY_NAME=}" ;; esac
+    done <"$sys/etc/os-release"
+    say l4t "$(first_line "$sys/etc/nv_tegra_release")"
+    say power "$(nvpmodel -q 2>/dev/null | grep 'Power Mode')"
+    say throttled "$(vcgencmd get_throttled 2>/dev/null)"
+    say temperature "$(first_line "$sys/sys/class/thermal/thermal_zone0/temp")"
+    for file in "$sys"/sys/bus/usb/devices/*/idVendor; do
+        [ -r "$file" ] && say usb "$(first_line "$file"):$(first_line "${file%Vendor}Product")"
+    done
+    [ -e /dev/apex_0 ] && say apex 1
+    say lab "$(first_line "$sys/etc/fleet-lab.json")"
+    say home "$HOME"
+    near=$root
+    while [ ! -d "$near" ]; do near=${near%/*}; [ -n "$near" ] || near=/; done
+    say disk "$(df -k "$near" 2>/dev/null | tail -n 1)"
+    say inodes "$(df -i "$near" 2>/dev/null | tail -n 1)"
+    say runtimes "$("$python" "$here/smoke.py" --runtimes 2>/dev/null)"
+}
+
+installed() {
+    for folder in "$root"/*/releases; do
+        [ -d "$folder" ] || continue
+        m=${folder%/releases}
+        say model "${m##*/}"
+        say current "$(linked current)"
+        say previous "$(linked previous)"
+        [ -e "$m/pending" ] && say pending "$(first_line "$m/pending")"
+        for manifest in "$folder"/*/manifest.json; do
+            [ -e "$manifest" ] || continue
+            made=${manifest%/manifest.json}
+            say release "${made##*/}"
+        done
+    done
+}
+
+hashes() { # hashes FOLDER: digest, bytes and name of every file in it
+    for file in "$1"/*; do
+        [ -f "$file" ] || continue
+        sum=$(sha256sum <"$file") || { say unreadable "${file##*/}"; continue; }
+        say file "${sum%% *} $(stat -c %s "$file") ${file##*/}"
+    done
+}
+
+current_hashes() {
+    for folder in "$root"/*/releases; do
+        [ -d "$folder" ] || continue
+        m=${folder%/releases}
+        say model "${m##*/}"
+        now=$(linked current)
+        say current "$now"
+        [ -n "$now" ] && hashes "$m/releases/$now"
+    done
+}
+
+# --- verbs that change ------------------------------------------------------------------------
+
+prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
+    use_model "$1" "$2"
+    mkdir -p "$m/releases" "$m/staging" 2>/dev/null ||
+        refuse unwritable "cannot make $m: $(mkdir -p "$m/releases" "$m/staging" 2>&1)"
+    take_lease "$3" "$4"
+    revert_whatever_is_pending
+    for left in "$m"/staging/* "$m"/lock.dead.* "$m"/.try "$m"/.current.new "$m"/.previous.new; do
+        [ "$left" = "$part" ] || rm -rf "$left"
+    done
+    say current "$(linked current)"
+    if [ -d "$made" ]; then hashes "$made"; say made 1; return 0; fi
+    [ -d "$part" ] && hashes "$part"
+    have=0
+    [ -d "$part" ] && have=$(du -sk "$part") && have=${have%%[!0-9]*}
+    free=$(available -k)
+    [ "$((free + have))" -ge "$5" ] ||
+        refuse disk-space "needs $5 KiB, and $((free + have)) KiB are free: $(df_words)"
+    free=$(available -i)
+    # some file systems do not count inodes
+    [ "$free" -eq 0 ] || [ "$free" -ge "$6" ] ||
+        refuse inodes "needs $6 inodes, and $free are free: $(df -i "$m" | tail -n 1)"
+}
+
+available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUNTPOINT
+    set -- $(df "$1" "$m" 2>/dev/null | tail -n 1)
+    [ $# -lt 4 ] || shift $(($# - 3))
+    case ${1:-} in '' | *[!0-9]*) echo 0 ;; *) echo "$1" ;; esac
+}
+
+receive() { # receive MODEL RELEASE OWNER  <  tar of the files that are missing
+    use_model "$1" "$2"
+    holds "$3"
+    mkdir -p "$part" || refuse unwritable "cannot make $part"
+    said=$(tar -x -f - -C "$part" 2>&1) || {
+        cat >/dev/null
+        refuse transfer "$said; $(df_words)"
+    }
+    cat >/dev/null
+    hashes "$part"
+    flush "$part"/* "$part" "$m/staging"
+}
+
+holds() { # holds OWNER: whether the lease is still ours
+    owner=''
+    { read -r owner until <"$m/lock/owner"; } 2>/dev/null
+    [ "$owner" = "$1" ] || refuse lease-lost "the lease belongs to ${owner:-nobody} now"
+}
+
+smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
+    use_model "$1" "$2"
+    folder=$made
+    [ -d "$folder" ] || folder=$part
+    [ -d "$folder" ] || refuse no-release "$release is not on the device"
+    command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
+    say smoke "$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1 | tail -n 1)"
+}
+
+activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
+    use_model "$1" "$2"
+    holds "$3"
+    now=$(linked current)
+    if [ "$now" = "$release" ]; then say current "$now"; return 0; fi
+    [ "${now:--}" = "$4" ] || refuse changed "runs ${now:-nothing}, and $4 was expected"
+    if [ ! -d "$made" ]; then
+        [ -d "$part" ] || refuse no-release "$release is not on the device"
+        mv "$part" "$made" || refuse unwritable "cannot rename $part"
+    fi
+    flush "$made"/* "$made" "$m/releases"
+    note activate "$release"
+    if [ -n "$now" ]; then point previous "$now" || refuse unwritable "cannot switch previous"; fi
+    echo "$5 $release ${now:--}" >"$m/pending.new" && mv -f "$m/pending.new" "$m/pending" ||
+        refuse unwritable "cannot write $m/pending"
+    flush "$m/pending" "$m"
+    point current "$release" || { revert "$5"; refuse unwritable "cannot switch current"; }
+    flush "$m"
+    # Reverts by itself unless confirmed: in a session of its own, so that it outlives the line.
+    revert_later="sleep $6; exec sh \"\$0\" \"\$1\" revert \"\$2\" \"\$3\""
+    detach sh -c "$revert_later" "$here/device.sh" "$root" "$1" "$5"
+    say current "$(linked current)"
+}
+
+detach() {
+    if command -v setsid >/dev/null 2>&1; then setsid "$@" </dev/null >/dev/null 2>&1 &
+    else nohup "$@" </dev/null >/dev/null 2>&1 & fi
+}
+
+confirm() { # confirm MODEL RELEASE OWNER KEEP
+    use_model "$1" "$2"
+    now=$(linked current)
+    [ "$now" = "$release" ] || refuse reverted "runs ${now:-nothing} again: the switch was not confirmed in time"
+    rm -f "$m/pending"
+    note confirm "$release"
+    flush "$m"
+    rm -rf "$m"/staging/*
+    keep_only "$4"
+    leave "$3"
+    say current "$now"
+    say previous "$(linked previous)"
+}
+
+keep_only() { # keep_only COUNT: current, previous, and the newest others up to COUNT in all
+    before=$(linked previous)
+    kept=1
+    [ -n "$before" ] && kept=2
+    for name in $(ls -t "$m/releases"); do
+        case $name in "$now" | "$before") continue ;; esac
+        kept=$((kept + 1))
+        [ "$kept" -le "$1" ] || rm -rf "$m/releases/$name"
+    done
+    tail -n 200 "$m/journal.ndjson" >"$m/journal.new" && mv -f "$m/journal.new" "$m/journal.ndjson"
+}
+
+drop() { # drop MODEL RELEASE OWNER: a kept release whose bytes are no longer what they were
+    use_model "$1" "$2"
+    holds "$3"
+    [ "$(linked current)" = "$release" ] && refuse changed "$release is running"
+    note drop "$release"
+    rm -rf "$made"
+}
+
+discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
+    use_model "$1" "$2"
+    rm -rf "$part"
+    leave "$3"
+}
+
+echo "=fleet 1="
+case $verb in
+    observe) facts "$1"; installed ;;
+    hashes) current_hashes ;;
+    prepare) prepare "$@" ;;
+    receive) receive "$@" ;;
+    smoke) smoke "$@" ;;
+    activate) activate "$@" ;;
+    confirm) confirm "$@" ;;
+    drop) drop "$@" ;;
+    discard) discard "$@" ;;
+    leave) use_model "$1"; leave "$2" ;;
+    revert) use_model "$1"; revert "$2" ;;
+    *) refuse usage "no verb $verb" ;;
+esac
+finish 0

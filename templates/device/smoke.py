@@ -1,0 +1,219 @@
+"""Runs on the device: does a release compute its golden outputs, how fast, in how much memory?
+
+    python3 smoke.py FOLDER RUNTIME DEADLINE_S     one line of JSON, always; exit status 0
+    python3 smoke.py --runtimes                    one line of JSON: Python and the runtimes here
+
+Inference happens in a child process under a deadline, and its exit status counts: a model that
+crashes, hangs or dies on the way out is a result, not a mishap. Python 3.6 and later; needs numpy
+and the runtime, nothing else.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+RUNTIMES = {
+    "litert": ("ai_edge_litert", "ai-edge-litert"),
+    "tflite-runtime": ("tflite_runtime", "tflite-runtime"),
+    "onnxruntime": ("onnxruntime", "onnxruntime"),
+}
+MAX_RUNS, MAX_TIMED_S = 50, 2.0
+
+
+def runtimes():
+    """What can run models here; found without importing it."""
+    from importlib import util
+
+    try:
+        from importlib import metadata
+    except ImportError:
+        metadata = None
+    found = {"python": "%d.%d.%d" % sys.version_info[:3], "bits": 64 if sys.maxsize > 2**32 else 32}
+    for name, (module, dist) in RUNTIMES.items():
+        if util.find_spec(module) is None:
+            continue
+        try:
+            found[name] = metadata.version(dist)
+        except Exception:  # no metadata here, or no metadata module: it is installed all the same
+            found[name] = "unknown"
+    return found
+
+
+def main():
+    if sys.argv[1] == "--runtimes":
+        return runtimes()
+    if sys.argv[1] == "--child":
+        return child(*sys.argv[2:4])
+    folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        out, err = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return failed("did not finish within %g s" % deadline_s, kind="timeout")
+    words = err.decode("utf-8", "replace").strip()[-2000:]
+    if process.returncode < 0:
+        number = -process.returncode
+        name = signal.Signals(number).name if number in list(signal.Signals) else number
+        return failed("the runtime was killed by %s" % name, kind="crash", evidence=words)
+    try:
+        report = json.loads(out.decode().strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        last = words.splitlines()[-1] if words else "no output"
+        return failed("the runtime failed: %s" % last, kind="crash", evidence=words)
+    if process.returncode:
+        return failed(
+            "the runtime exited with %d" % process.returncode, kind="crash", evidence=words
+        )
+    return report
+
+
+def failed(because, **more):
+    return dict(more, passed=False, because=because)
+
+
+def child(folder, runtime):
+    import resource
+
+    import numpy
+
+    with open(os.path.join(folder, "manifest.json")) as file:
+        manifest = json.load(file)
+    model = os.path.join(folder, "model." + manifest["runs_as"])
+    golden = numpy.load(os.path.join(folder, "golden.npz"), allow_pickle=False)
+    allowed = {t["output"]: t["max_abs_diff"] for t in manifest["tolerances"]}
+    started = time.perf_counter()
+    run, version = OPEN[runtime](model)
+    load_ms = (time.perf_counter() - started) * 1e3
+    inputs = {n[3:]: golden[n] for n in golden.files if n.startswith("in_")}
+    wanted = {n[4:]: golden[n] for n in golden.files if n.startswith("out_")}
+    report = compare(numpy, run, inputs, wanted, allowed, manifest["cases"])
+    report.update(runtime="%s %s" % (runtime, version), load_ms=round(load_ms, 3))
+    if report["passed"]:
+        times = timed(run, {name: values[0] for name, values in inputs.items()})
+        report.update(p50_ms=round(times[len(times) // 2], 4))
+        report.update(p95_ms=round(times[int(len(times) * 0.95)], 4))
+    report["rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
+    return within(report, manifest["limits"])
+
+
+def compare(numpy, run, inputs, wanted, allowed, cases):
+    """Every case, every output: floats within their tolerance, integers within theirs, often 0."""
+    worst = {"share": -1.0}
+    for case in range(cases):
+        got = run({name: values[case] for name, values in inputs.items()})
+        for name, values in wanted.items():
+            if name not in got:
+                return failed(
+                    "output %r is missing; there are %s" % (name, sorted(got)), cases=case
+                )
+            want, have = values[case], numpy.asarray(got[name])
+            if have.shape != want.shape:
+                return failed(
+                    "output %r has shape %s, expected %s" % (name, have.shape, want.shape)
+                )
+            diff = numpy.abs(have.astype("float64") - want.astype("float64"))
+            most = float(diff.max()) if diff.size else 0.0
+            limit = allowed.get(name, 0.0)
+            if not most <= limit:
+                return failed(
+                    "output %r of golden case %d is off by %.4g, allowed is %.4g"
+                    % (name, case, most, limit),
+                    kind="wrong-output",
+                    cases=case + 1,
+                    worst_output=name,
+                    worst_diff=most if most == most else None,
+                    allowed_diff=limit,
+                )
+            share = most / limit if limit else most
+            if share > worst["share"]:
+                worst = {"share": share, "output": name, "diff": most, "limit": limit}
+    return {
+        "passed": True,
+        "cases": cases,
+        "worst_output": worst.get("output", ""),
+        "worst_diff": worst.get("diff"),
+        "allowed_diff": worst.get("limit"),
+    }
+
+
+def timed(run, sample):
+    """Milliseconds of single inferences, sorted; the first, colder ones are not counted."""
+    times, began = [], time.perf_counter()
+    for count in range(MAX_RUNS + 3):
+        start = time.perf_counter()
+        run(sample)
+        end = time.perf_counter()
+        if count >= 3:
+            times.append((end - start) * 1e3)
+        if len(times) >= 3 and end - began > MAX_TIMED_S:
+            break
+    return sorted(times)
+
+
+def within(report, limits):
+    """The limits a release must keep to on the device."""
+    for key, limit, unit in (
+        ("p50_ms", limits.get("max_p50_ms"), "ms for one inference (p50)"),
+        ("rss_mib", limits.get("max_rss_mib"), "MiB of memory"),
+    ):
+        value = report.get(key)
+        if report["passed"] and limit is not None and value is not None and value > limit:
+            report.update(passed=False, kind="limit")
+            report["because"] = "takes %g %s, and may take %g" % (value, unit, limit)
+    return report
+
+
+def open_tflite(module):
+    def opened(model):
+        from importlib import import_module
+
+        interpreter = import_module(module + ".interpreter").Interpreter(
+            model_path=model, num_threads=1
+        )
+        signatures = interpreter.get_signature_list()
+        if len(signatures) == 1:
+            runner = interpreter.get_signature_runner(next(iter(signatures)))
+            return lambda inputs: runner(**inputs), runtimes().get(NAMES[module], "")
+        interpreter.allocate_tensors()
+        ins = {d["name"]: d["index"] for d in interpreter.get_input_details()}
+        outs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
+
+        def run(inputs):
+            for name, value in inputs.items():
+                interpreter.set_tensor(ins[name], value)
+            interpreter.invoke()
+            return {name: interpreter.get_tensor(index) for name, index in outs.items()}
+
+        return run, runtimes().get(NAMES[module], "")
+
+    return opened
+
+
+def open_onnx(model):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model, options, providers=onnxruntime.get_available_providers()
+    )
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, inputs))), onnxruntime.__version__
+
+
+NAMES = {"ai_edge_litert": "litert", "tflite_runtime": "tflite-runtime"}
+OPEN = {
+    "litert": open_tflite("ai_edge_litert"),
+    "tflite-runtime": open_tflite("tflite_runtime"),
+    "onnxruntime": open_onnx,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

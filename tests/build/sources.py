@@ -1,0 +1,105 @@
+"""Makes the tests' models and data, in a process of its own: ``python sources.py FOLDER``.
+
+Real ones: a small net trained on scikit-learn's handwritten digits, written in every way the
+builder can read, and some that it has to refuse.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+import keras
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.datasets import load_digits
+
+layers = keras.layers
+
+
+def main(folder: Path) -> None:
+    for name in ("models", "data"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    models = folder / "models"
+    keras.utils.set_random_seed(7)
+    x, y = samples(folder / "data")
+    model = trained(x, y)
+    model.save(models / "digits.keras")
+    model.save(models / "digits.h5")
+    onnx.save(as_onnx(model), models / "digits.onnx")
+    odd_ones(models)
+    (models / "labels.txt").write_text("\n".join(map(str, range(10))) + "\n")
+
+
+def samples(data: Path) -> tuple[np.ndarray, np.ndarray]:
+    bunch = load_digits()
+    order = np.random.default_rng(7).permutation(len(bunch.images))
+    x = bunch.images[order].astype(np.uint8)[..., None]
+    y = bunch.target[order].astype(np.int64)
+    np.savez(data / "evaluation.npz", x=x[1200:], y=y[1200:])
+    np.savez(data / "unlabelled.npz", x=x[1200:])
+    np.savez(data / "calibration.npz", x=x[:100])
+    np.savez(data / "zeros.npz", x=np.zeros_like(x[:20]))
+    np.savez(data / "raw.npz", x=x[:20].astype(np.float32) * 255)
+    np.savez(data / "onnx-evaluation.npz", x=x[1200:].transpose(0, 3, 1, 2), y=y[1200:])
+    np.savez(data / "onnx-calibration.npz", x=x[:100].transpose(0, 3, 1, 2))
+    np.savez(data / "vectors.npz", x=np.random.default_rng(1).random((40, 4), np.float32))
+    return x[:1200].astype(np.float32) / 16, y[:1200]
+
+
+def trained(x: np.ndarray, y: np.ndarray) -> keras.Model:
+    image = keras.Input((8, 8, 1), name="image")
+    h = layers.Conv2D(8, 3, activation="relu", name="conv")(image)
+    h = layers.Flatten()(h)
+    h = layers.Dense(32, activation="relu", name="hidden")(h)
+    model = keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(h))
+    model.compile(keras.optimizers.Adam(4e-3), "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=32, epochs=12, verbose=0)
+    return model
+
+
+def as_onnx(model: keras.Model) -> onnx.ModelProto:
+    """The same net as a framework with channels first would write it: open batch, NCHW."""
+    kernel, bias, w1, b1, w2, b2 = model.get_weights()
+    w1 = w1.reshape(6, 6, 8, 32).transpose(2, 0, 1, 3).reshape(288, 32)
+    weights = {"k": kernel.transpose(3, 2, 0, 1), "b": bias, "w1": w1, "b1": b1, "w2": w2, "b2": b2}
+    nodes = [
+        helper.make_node("Conv", ["pixels", "k", "b"], ["c"], kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Flatten", ["r"], ["f"]),
+        helper.make_node("Gemm", ["f", "w1", "b1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["hr"]),
+        helper.make_node("Gemm", ["hr", "w2", "b2"], ["l"]),
+        helper.make_node("Softmax", ["l"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "torch_jit",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(np.ascontiguousarray(v), n) for n, v in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def odd_ones(models: Path) -> None:
+    vector = keras.Input((4,), name="vector")
+    keras.Model(vector, layers.Lambda(lambda v: v * 2)(vector)).save(models / "lambda.keras")
+    hidden = layers.Dense(3, name="_hidden")(vector)
+    keras.Model(vector, layers.Dense(2, name="out")(hidden)).save(models / "underscore.keras")
+    keras.Model(vector, keras.ops.erfinv(vector)).save(models / "unconvertible.keras")
+    random = layers.Dropout(0.5)(layers.Dense(8)(vector), training=True)
+    keras.Model(vector, layers.Dense(2, name="out")(random)).save(models / "random.keras")
+    constant = layers.Rescaling(0.0, offset=1.0, name="out")(vector)
+    keras.Model(vector, constant).save(models / "constant.keras")
+    other = keras.Input((3,), name="other")
+    a = layers.Dense(2, name="first")(layers.Concatenate()([vector, other]))
+    b = layers.Dense(5, name="second")(other)
+    keras.Model([vector, other], [a, b]).save(models / "two.keras")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,72 @@
+"""What a lab decides before it touches anything."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.lab.keys import kept_key, known_hosts
+from orchestrator.lab.kinds import KINDS, SHARES, Family, fixtures, mix
+from orchestrator.lab.listing import FILE, listing, remove_listing, write_listing
+from orchestrator.lab.runtime import device_python
+from orchestrator.lab.spec import DeviceSpec, Spec, Tier
+from orchestrator.lab.status import State
+
+
+def test_twelve_devices_are_four_jetsons_five_pis_and_three_phones():
+    names = [name for name, _ in mix(12)]
+
+    assert names == [
+        *("jetson-01", "jetson-02", "jetson-03", "jetson-04"),
+        *("pi-01", "pi-02", "pi-03", "pi-04", "pi-05"),
+        *("phone-01", "phone-02", "phone-03"),
+    ]
+
+
+@given(st.integers(1, 2500))
+def test_any_number_of_devices_is_shared_out_in_proportion(count):
+    devices = mix(count)
+
+    families = [KINDS[profile].family for _, profile in devices]
+    assert len({name for name, _ in devices}) == count
+    for family in Family:
+        assert abs(families.count(family) - count * SHARES[family] / 12) < 1
+
+
+def test_every_kind_has_its_fixtures_and_says_it_is_emulated():
+    for kind in KINDS.values():
+        files = fixtures(kind, Tier.NAMESPACES)
+
+        assert json.loads(files["etc/fleet-lab.json"])["emulated"] is True
+        assert files["sys/firmware/devicetree/base/model"] == kind.model.encode() + b"\0"
+        assert b"MemTotal:" in files["proc/meminfo"]
+        assert ("etc/nv_tegra_release" in files) == (kind.family is Family.JETSON)
+
+
+def test_a_spec_and_a_state_survive_their_files():
+    devices = (DeviceSpec("pi-01", "raspberry-pi-4", "127.0.2.1"),)
+    spec = Spec("/lab", "/usr/sbin/sshd", "", "ssh-ed25519 A", device_python(), devices)
+    places = (("pi-01", "raspberry-pi-4", "127.0.2.1"),)
+    state = State(1, 2, Tier.PLAIN, "me", "why", ("onnxruntime",), places)
+
+    assert Spec.read(spec.text()) == spec
+    assert State.read(state.text()) == state
+
+
+def test_a_device_keeps_its_host_key(tmp_path):
+    first, again = kept_key(tmp_path / "pi-01"), kept_key(tmp_path / "pi-01")
+
+    assert first == again
+    assert known_hosts([("127.0.2.1", 2222, first)]) == f"[127.0.2.1]:2222 {first}\n"
+
+
+def test_only_an_inventory_file_of_our_own_is_removed(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    write_listing(ours, listing("pi", [("pi-01", "raspberry-pi-4", "127.0.2.1")]))
+    write_listing(theirs, "devices: {}\n")
+
+    remove_listing(ours)
+    remove_listing(theirs)
+
+    assert not (ours / FILE).exists()
+    assert (theirs / FILE).exists()
