@@ -29,7 +29,7 @@ CLASSES = (
     "ankle boot",
 )
 EVALUATED, CALIBRATED = 2000, 200
-SLOW_CHANNELS = 208
+SLOW_CHANNELS, SLOW_LAYERS = 208, 3
 
 
 class Data(NamedTuple):
@@ -141,7 +141,8 @@ def slowed(keras: Any, model: Any) -> Any:
     edges, *rest = model.layers[1:]
     x = edges(image)
     few, many = x.shape[-1], SLOW_CHANNELS
-    for size, inputs, outputs in ((1, few, many), (3, many, many), (1, many, few)):
+    wide = [(3, many, many)] * SLOW_LAYERS
+    for size, inputs, outputs in ((1, few, many), *wide, (1, many, few)):
         copy = layers.Conv2D(outputs, size, padding="same", activation="relu")
         x = copy(x)
         kernel = np.zeros((size, size, inputs, outputs), np.float32)

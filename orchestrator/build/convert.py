@@ -49,6 +49,7 @@ def convert(job: Convert) -> Made:
     source = _loaded(Path(job.source), job.shown)
     samples = checked(job.samples, source.inputs)
     wanted = expectations(job.samples, source.outputs)
+    _check_repeats(source, samples)
     _write(job, source, samples.inputs)
     session = opened(Path(job.out), job.format)
     _check_interface(session, source)
@@ -108,6 +109,16 @@ def _check_interface(session: Session, source: Source) -> None:
         want = sorted(each.name for each in theirs)
         if have != want:
             raise Unfaithful(f"its {what} are {have}, and its source's are {want}")
+
+
+def _check_repeats(source: Source, samples: SampleSet) -> None:
+    once, again = (source.predict(samples.feed(0)) for _ in range(2))
+    for name, values in once.items():
+        if not np.array_equal(values, again[name], equal_nan=values.dtype.kind == "f"):
+            raise Unfaithful(
+                f"two runs of the source with the same input differ in output {name!r}: "
+                "it draws random numbers, or keeps state"
+            )
 
 
 def _both(

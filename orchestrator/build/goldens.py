@@ -1,6 +1,5 @@
 """An artifact's golden set: samples with the artifact's own outputs, or why there is none."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +54,9 @@ def golden_cases(
     distinct = any(not _equal(feeds[0], feed) for feed in feeds)
     if distinct and all(_equal(runs[0], run) for run in runs):
         raise Worthless(f"its outputs are the same for {len(runs)} different inputs")
-    outputs = _stacked(runs, sessions[0].outputs)
+    outputs = _stacked(runs)
     tolerances = tuple(_tolerance(o, outputs[o.tensor.name], precision) for o in again.outputs)
-    return Cases(_stacked(feeds, sessions[0].inputs), outputs, tolerances)
+    return Cases(_stacked(feeds), outputs, tolerances)
 
 
 def native(session: Session, feed: Arrays) -> Arrays:
@@ -73,14 +72,9 @@ def write_cases(cases: Cases, out: Path) -> None:
         np.savez_compressed(file, **dict(sorted(arrays.items())))
 
 
-def deflater() -> str:
-    """The version of the library that decides the compressed bytes."""
-    return zlib.ZLIB_RUNTIME_VERSION
-
-
-def _stacked(runs: list[Arrays], tensors: tuple[Scaled, ...]) -> Arrays:
-    """Cases along a new first axis, before whatever shape the runtime takes and gives."""
-    return {t.tensor.name: np.stack([run[t.tensor.name] for run in runs]) for t in tensors}
+def _stacked(runs: list[Arrays]) -> Arrays:
+    """Cases along a new first axis, so that each is exactly what the runtime takes or gives."""
+    return {name: np.stack([run[name] for run in runs]) for name in runs[0]}
 
 
 def _tolerance(output: Scaled, values: NDArray[Any], precision: Precision) -> Tolerance:

@@ -24,6 +24,10 @@ TIMED_RUNS = (20, 1000)
 """Latency is taken over at most `TIMED_S`, but over no fewer and no more than so many runs."""
 
 
+_FAR = 1e30
+"""What a deviation counts as that is not finite, since a value in a file has to be."""
+
+
 @dataclass(slots=True)
 class Tally:
     """Sums over evaluation samples; deviation is from the float32 model."""
@@ -41,7 +45,7 @@ class Tally:
             if value.dtype.kind != "f" or value.size == 0:
                 continue
             want = theirs[name].astype(np.float64)
-            gap = value.astype(np.float64) - want
+            gap = np.nan_to_num(value.astype(np.float64) - want, nan=_FAR, posinf=_FAR, neginf=_FAR)
             self.most = max(self.most, float(np.abs(gap).max()))
             self.signal += float((want**2).sum())
             self.noise += float((gap**2).sum())

@@ -84,8 +84,7 @@ class TfliteSession:
         self.outputs = tuple(_scaled(name, detail) for name, detail in outs.items())
 
     def run(self, feed: Arrays) -> tuple[Arrays, float]:
-        """See `Session`. State is reset before, outside the time taken."""
-        self._interpreter.reset_all_variables()
+        """See `Session`."""
         for name, index in self._in.items():
             self._interpreter.set_tensor(index, feed[name])
         began = time.thread_time_ns()

@@ -51,7 +51,7 @@ class Store:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(beside, target)
+                Path(beside).replace(target)
             except BaseException:
                 Path(beside).unlink(missing_ok=True)
                 raise

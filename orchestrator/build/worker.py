@@ -1,11 +1,12 @@
 """A worker process: ``python -m orchestrator.build.worker JOB RESULT PARENT_PID``."""
 
+import re
 import sys
 import traceback
 from pathlib import Path
 from typing import assert_never
 
-from orchestrator.build.failures import BadData, BadGolden, BadSource
+from orchestrator.build.failures import BadData, BadGolden, BadSource, Unfaithful
 from orchestrator.build.jobs import JOB, Convert, Failed, Measure, Quantize, Refused, Result
 from orchestrator.build.lifeline import tie
 from orchestrator.values import canonical
@@ -58,12 +59,15 @@ def _refused(error: BadSource | BadData | BadGolden) -> Refused:
 
 
 def _summary(error: Exception) -> str:
-    """The last line of an error that says something; toolchains print whole graphs before it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[-1] if lines else ""
-    kind = type(error).__name__
-    plain = kind == "Unfaithful" and said
-    return said if plain else f"{kind}: {said}"[:400] if said else kind
+    """The line of an error that says most: the operations a converter lacks, else the first."""
+    text = str(error)
+    if lacking := re.search(r"^(?:Custom|Flex|TF Select) ops: *(.+)$", text, re.MULTILINE):
+        return f"TensorFlow Lite has no operation for {lacking[1].strip()}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = lines[0][:400] if lines else ""
+    if isinstance(error, Unfaithful):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -40,13 +40,16 @@ def samples(data: Path) -> tuple[np.ndarray, np.ndarray]:
     x = bunch.images[order].astype(np.uint8)[..., None]
     y = bunch.target[order].astype(np.int64)
     np.savez(data / "evaluation.npz", x=x[1200:], y=y[1200:])
-    np.savez(data / "unlabelled.npz", x=x[1200:])
+    np.savez(data / "onnx-unlabelled.npz", x=x[1200:].transpose(0, 3, 1, 2))
+    np.savez(data / "onnx-raw.npz", x=x[:20].transpose(0, 3, 1, 2).astype(np.float32) * 255)
     np.savez(data / "calibration.npz", x=x[:100])
     np.savez(data / "zeros.npz", x=np.zeros_like(x[:20]))
     np.savez(data / "raw.npz", x=x[:20].astype(np.float32) * 255)
     np.savez(data / "onnx-evaluation.npz", x=x[1200:].transpose(0, 3, 1, 2), y=y[1200:])
     np.savez(data / "onnx-calibration.npz", x=x[:100].transpose(0, 3, 1, 2))
     np.savez(data / "vectors.npz", x=np.random.default_rng(1).random((40, 4), np.float32))
+    two = {"vector": np.ones((40, 4), np.float32), "other": np.eye(40, 3, dtype=np.float32)}
+    np.savez(data / "two.npz", **two)
     return x[:1200].astype(np.float32) / 16, y[:1200]
 
 
@@ -91,14 +94,27 @@ def odd_ones(models: Path) -> None:
     hidden = layers.Dense(3, name="_hidden")(vector)
     keras.Model(vector, layers.Dense(2, name="out")(hidden)).save(models / "underscore.keras")
     keras.Model(vector, keras.ops.erfinv(vector)).save(models / "unconvertible.keras")
-    random = layers.Dropout(0.5)(layers.Dense(8)(vector), training=True)
-    keras.Model(vector, layers.Dense(2, name="out")(random)).save(models / "random.keras")
-    constant = layers.Rescaling(0.0, offset=1.0, name="out")(vector)
-    keras.Model(vector, constant).save(models / "constant.keras")
+    noise = helper.make_node("RandomNormalLike", ["vector"], ["noise"])
+    added = helper.make_node("Add", ["vector", "noise"], ["out"])
+    odd_onnx("random", [noise, added], models)
+    odd_onnx("constant", [helper.make_node("Mul", ["vector", "zeros"], ["out"])], models)
     other = keras.Input((3,), name="other")
     a = layers.Dense(2, name="first")(layers.Concatenate()([vector, other]))
     b = layers.Dense(5, name="second")(other)
     keras.Model([vector, other], [a, b]).save(models / "two.keras")
+
+
+def odd_onnx(name: str, nodes: list[onnx.NodeProto], models: Path) -> None:
+    """A model of four numbers that gives four, `vector` → `out`."""
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 4])],
+        [numpy_helper.from_array(np.zeros(4, np.float32), "zeros")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, models / f"{name}.onnx")
 
 
 if __name__ == "__main__":

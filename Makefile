@@ -1,0 +1,54 @@
+# One word each; CI and people use the same ones.
+.PHONY: demo test test-fast check format bench docs setup system lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv || echo .uv/bin/uv)
+FLEET := $(BIN)/fleet
+
+demo: setup system  ## from a trained model to an audited, rolled-back fleet, on this machine
+	$(BIN)/python demo/demo.py
+
+test: setup system  ## everything: units, scenarios on the lab, contracts
+	$(BIN)/pytest
+
+test-fast: setup  ## the units alone, in seconds
+	$(BIN)/pytest tests/unit
+
+check: setup  ## style, types, import contracts, generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/reference.py --check
+
+format: setup  ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup system  ## side by side with the alternatives, in one run
+	$(BIN)/python benchmarks/cli/start.py
+
+docs: setup  ## the generated pages of docs/
+	$(BIN)/python docs/reference.py
+
+setup: $(VENV)/.ready  ## an environment with exactly the locked packages
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv .uv && .uv/bin/pip install --quiet uv; }
+	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' $(VENV)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+system:  ## what the lab and the demo need of this machine, installed where that is allowed
+	@sh demo/system.sh
+
+lock:  ## choose versions anew from pyproject.toml
+	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --upgrade \
+	  --generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock
+
+clean:  ## stop the lab and remove what was made here
+	-$(FLEET) lab down
+	rm -rf .fleet $(VENV) .uv inventory/demo/models inventory/demo/data inventory/demo/fleet.lock
