@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
-from orchestrator.errors import FleetError, NotFound
+from orchestrator.errors import BadTarget, FleetError, NotFound
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.selection import select
 from orchestrator.rollout.desire import Known, assigned, to_deploy, to_roll_back
@@ -162,6 +162,11 @@ class Fleet:
         wanted = [
             (model, device) for device in devices for model, names in meant if device.name in names
         ]
+        if not wanted:
+            raise BadTarget(
+                f"no model is meant for any device of {target!r}",
+                hint="see models.yaml: its models, and the target of each",
+            )
         seen = self.observe({d.name: d for _, d in wanted}.values(), watch)
         wishes = to_deploy(wanted, seen, self._known(playbook))
         return plan(Intent.DEPLOY, target, playbook, wishes, seen, self._profiles(devices))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pydantic_core
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -53,15 +54,26 @@ def digest(value: Any) -> str:
     return sha256(canonical(value))
 
 
+class BadPart(ValueError):
+    """What a validator says about one part of what it was given; `at` is the way to that part."""
+
+    def __init__(self, message: str, *at: str | int, hint: str = "") -> None:
+        self.at, self.hint = at, hint
+        super().__init__(message)
+
+
 def _pairs(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        return tuple(sorted((k, v) for k, v in raw.items()))
-    return raw
+    return tuple(raw.items()) if isinstance(raw, dict) else raw
+
+
+def _sorted(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(pairs))
 
 
 Labels = Annotated[
     tuple[tuple[str, str], ...],
     BeforeValidator(_pairs),
+    AfterValidator(_sorted),
     PlainSerializer(dict, return_type=dict[str, str]),
 ]
 """A mapping of strings as a value: read from a mapping, kept as sorted pairs, written as a mapping."""

@@ -9,13 +9,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import BadInput, nearest
+from orchestrator.values import BadPart
 
 V = TypeVar("V", bound=BaseModel)
 Path = tuple[str | int, ...]
 
 _MAX_DEPTH = 32
-_MAX_NODES = 4_000_000
-"""Bounds on what aliases may unfold to; far above any real inventory, far below harm."""
+_MAX_UNFOLDED = 100_000
+"""How much aliases may add to what is written; far above any real inventory, far below harm."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,9 +27,10 @@ class Document:
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         self._lines: dict[Path, int] = {}
-        self._left = _MAX_NODES
+        self._left = len(text) + _MAX_UNFOLDED
         self._scalars = yaml.constructor.SafeConstructor()
         try:
+            self._refuse_deep(text)
             root = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             raise self._syntax(error) from error
@@ -64,6 +66,12 @@ class Document:
             here = {}
         if not isinstance(here, dict):
             raise self.refuse(f"{here!r} is not a mapping of keys to values", path)
+        if "name" in filled and "name" in here:
+            raise self.refuse(
+                "unknown key 'name': the name is what stands before the colon",
+                (*path, "name"),
+                hint="remove the line",
+            )
         try:
             return kind.model_validate({**filled, **here})
         except ValidationError as error:
@@ -94,10 +102,24 @@ class Document:
         """An error that points at `path` in this document."""
         return BadInput(message, file=self.file, line=self.line(path), hint=hint)
 
+    def _refuse_deep(self, text: str) -> None:
+        """Composing recurses in C, where too deep a nesting would end the whole process."""
+        depth = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > _MAX_DEPTH:
+                raise self._too_much(event.start_mark.line + 1)
+
+    def _too_much(self, line: int) -> BadInput:
+        return BadInput("nested too deeply, or too many aliases", file=self.file, line=line)
+
     def _plain(self, node: yaml.Node, path: Path) -> Any:
         self._left -= 1
         if len(path) > _MAX_DEPTH or self._left < 0:
-            raise BadInput("nested too deeply, or too many aliases", file=self.file)
+            raise self._too_much(node.start_mark.line + 1)
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -105,8 +127,8 @@ class Document:
             return [self._plain(item, (*path, i)) for i, item in enumerate(node.value)]
         try:
             plain = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.refuse(f"cannot read {node.value!r}", path) from error
+        except (yaml.YAMLError, ValueError, LookupError) as error:
+            raise self.refuse(f"cannot read {_short(node.value)}", path) from error
         return plain if isinstance(plain, str | int | float | bool | None) else node.value
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -136,8 +158,8 @@ class Document:
     def _refusal(self, kind: type[BaseModel], error: ValidationError, above: Path) -> BadInput:
         problem = error.errors(include_url=False)[0]
         below = tuple(step for step in problem["loc"] if step != "[key]")
-        path = above + below
-        key = str(path[-1]) if path else ""
+        path = self._written(above, below)
+        key = next((step for step in reversed(path) if isinstance(step, str)), "")
         match problem["type"]:
             case "extra_forbidden":
                 known = sorted(_keys_at(kind, below[:-1]))
@@ -147,10 +169,29 @@ class Document:
                 around = ".".join(map(str, path[:-1]))
                 message = f"{key!r} is missing" + (f" in {around!r}" if around else "")
                 hint = f"add a line {key}: …"
+            case "value_error" if isinstance(part := problem["ctx"]["error"], BadPart):
+                path, message, hint = (*path, *part.at), str(part), part.hint
             case _:
-                message = f"{key!r} is {problem['input']!r}: {_expected(problem['msg'])}"
+                message = f"{key!r} is {_short(problem['input'])}: {_expected(problem['msg'])}"
                 hint = ""
         return self.refuse(message, path, hint=hint)
+
+
+    def _written(self, above: Path, below: Path) -> Path:
+        """The way in the document to what a value keeps: a mapping's pairs are counted there."""
+        path = above
+        for step in below:
+            here = self.at(path)
+            if isinstance(here, dict) and isinstance(step, int) and step < len(here):
+                path = (*path, list(here)[step])
+            else:
+                path = (*path, step)
+        return path
+
+
+def _short(value: Any, most: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _expected(message: str) -> str:

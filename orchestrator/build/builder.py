@@ -188,21 +188,23 @@ class Builder:
             took_s = time.monotonic() - began
             news.put(Finished(variant.name, artifact, cached=False, seconds=took_s))
 
-        with ThreadPoolExecutor(len(missing)) as threads:
-            try:
-                for variant in missing:
-                    threads.submit(one, variant)
-                left = len(missing)
-                while left:
-                    event = news.get()
-                    if isinstance(event, BaseException):
-                        raise event
-                    watch(event)
-                    if isinstance(event, Finished):
-                        left -= 1
-                        yield event.variant, event.artifact
-            finally:
-                workers.close()
+        threads = ThreadPoolExecutor(len(missing))
+        try:
+            for variant in missing:
+                threads.submit(one, variant)
+            left = len(missing)
+            while left:
+                event = news.get()
+                if isinstance(event, BaseException):
+                    raise event
+                watch(event)
+                if isinstance(event, Finished):
+                    left -= 1
+                    yield event.variant, event.artifact
+        finally:
+            workers.stop()
+            threads.shutdown(wait=True, cancel_futures=True)
+            workers.close()
 
 
 def _wanted(model: Model, names: Collection[str] | None) -> list[Variant]:

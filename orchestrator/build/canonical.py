@@ -64,6 +64,8 @@ def _forget(model: Any) -> None:
 
 def _renaming(graph: Any) -> tuple[list[Any], dict[str, str]] | None:
     """The nodes in canonical order with new names for values, or None where there is none."""
+    if graph.sparse_initializer or graph.quantization_annotation:
+        return None
     producer: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in node.output:
@@ -95,7 +97,8 @@ def _walk(graph: Any, producer: dict[str, int]) -> list[int]:
     order: list[int] = []
     seen: set[int] = set()
     for output in graph.output:
-        stack = [producer[output.name]] if output.name in producer else []
+        start = producer.get(output.name)
+        stack = [] if start is None or start in seen else [start]
         while stack:
             top = stack[-1]
             seen.add(top)

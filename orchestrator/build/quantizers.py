@@ -117,8 +117,24 @@ def _recipe(name: str) -> Callable[[Any], None]:
 
 
 def _static_with_float_interface(work: Any) -> None:
+    """int8 throughout, float at the edges; one scale for the weights of a general matrix product.
+
+    LiteRT's int8 BATCH_MATMUL reads one scale only: with one per channel it gives zeros.
+    """
     types: Any = importlib.import_module("litert_quantizer.qtyping")
     _recipe("static_wi8_ai8")(work)
+    work.update_quantization_recipe(
+        regex=".*",
+        operation_name=types.TFLOperationName.BATCH_MATMUL,
+        algorithm_key="min_max_uniform_quantize",
+        op_config=types.OpQuantizationConfig(
+            activation_tensor_config=types.TensorQuantizationConfig(num_bits=8, symmetric=False),
+            weight_tensor_config=types.TensorQuantizationConfig(
+                num_bits=8, symmetric=True, granularity=types.QuantGranularity.TENSORWISE
+            ),
+            compute_precision=types.ComputePrecision.INTEGER,
+        ),
+    )
     for place in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
         work.update_quantization_recipe(
             regex=".*", operation_name=place, algorithm_key="no_quantize"

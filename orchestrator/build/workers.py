@@ -39,7 +39,7 @@ def workers_here() -> int:
 class Workers:
     """Runs jobs in processes of their own. `run` may be called from many threads.
 
-    Files of jobs lie in one scratch folder that `close` removes, with whatever still runs.
+    Files of jobs lie in one scratch folder that `close` removes. To give up: `stop`, join, `close`.
     """
 
     def __init__(self, work: Path, count: int, deadline_s: float) -> None:
@@ -75,8 +75,7 @@ class Workers:
                 _kill(process)
 
     def close(self) -> None:
-        """Kill what runs and remove the scratch folder."""
-        self.stop()
+        """Remove the scratch folder, once nobody waits for a worker any more."""
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _result(self, name: str, folder: Path) -> Result:

@@ -1,14 +1,15 @@
 """fleet audit and fleet history: what runs where now, and what was done."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.exits import Exit
-from orchestrator.cli.facts import age
 from orchestrator.cli.options import Format, Rows, Site, Target
 from orchestrator.cli.session import leave, opened
-from orchestrator.rollout.drift import Drift, Finding
+
+if TYPE_CHECKING:
+    from orchestrator.rollout.drift import Drift
 
 _AUDIT = {
     "device": "DEVICE",
@@ -29,7 +30,6 @@ _HISTORY = {
     "release": "RELEASE",
     "because": "BECAUSE",
 }
-_DRIFTED = (Finding.DRIFT, Finding.MISSING, Finding.UNKNOWN)
 
 
 def audit(target: Target = "all", output: Rows = Format.TEXT, site: Site = None) -> None:
@@ -38,6 +38,8 @@ def audit(target: Target = "all", output: Rows = Format.TEXT, site: Site = None)
     Nothing is built and nothing is changed. Exit code 5 when anything is not as it was proved.
     """
     with opened(site, output) as (fleet, screen):
+        from orchestrator.rollout.drift import Finding
+
         with screen.progress(len(fleet.select(target)), "auditing") as bar:
             found = fleet.audit(target, lambda device: bar.step())
         screen.rows("audit", [_row(drift) for drift in found], _AUDIT)
@@ -46,14 +48,17 @@ def audit(target: Target = "all", output: Rows = Format.TEXT, site: Site = None)
             counts = {f: findings.count(f) for f in Finding if f in findings}
             screen.say()
             screen.say(", ".join(f"{n} {finding.value}" for finding, n in counts.items()) + ".")
-        if any(finding in _DRIFTED for finding in findings):
-            first = next(d for d in found if d.finding in _DRIFTED)
-            screen.note(f"next:  fleet rollback --target {first.device}   or deploy it again")
+        drifted = [drift for drift in found if drift.finding.drifted]
+        if drifted:
+            first = drifted[0].device
+            screen.note(f"next:  fleet rollback --target {first}   or deploy it again")
             leave(Exit.DRIFT)
         leave(Exit.DEFERRED if Finding.UNREACHABLE in findings else Exit.DONE)
 
 
-def _row(drift: Drift) -> dict[str, Any]:
+def _row(drift: "Drift") -> dict[str, Any]:
+    from orchestrator.cli.render import age
+
     notes = [drift.because] + (["behind the lock"] if drift.behind_lock else [])
     return {
         **drift.model_dump(mode="json"),

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.artifact.lock import LockedArtifact, Status
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import Format, ModelNames, Rows, Site
 from orchestrator.cli.session import leave, opened
 
 if TYPE_CHECKING:
-    from orchestrator.build.builder import BuildEvent
+    from orchestrator.build.builder import BuildEvent, Finished
 
 _COLUMNS = {
     "model": "MODEL",
@@ -45,6 +44,7 @@ def build(
     limits is kept and shown as rejected, and is never assigned to a device.
     """
     with opened(site, output) as (fleet, screen):
+        from orchestrator.artifact.lock import Status
         from orchestrator.build.builder import Finished
 
         wanted = [fleet.site.model(name) for name in models or fleet.site.models]
@@ -73,10 +73,10 @@ def build(
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
 
 
-def _row(model: str, event: Any) -> dict[str, Any]:
+def _row(model: str, event: "Finished") -> dict[str, Any]:
     from orchestrator.cli.render import size
 
-    artifact: LockedArtifact = event.artifact
+    artifact = event.artifact
     figures = artifact.figures
     shown: dict[str, Any] = {
         "model": model,

@@ -1,7 +1,5 @@
 """fleet explain: which variant a device gets, and why not each of the others."""
 
-from orchestrator.catalog.assignment import Assignment
-from orchestrator.cli.facts import age
 from orchestrator.cli.options import Device, Output, Plain, Playbook, Site
 from orchestrator.cli.session import opened
 
@@ -11,6 +9,9 @@ def explain(
 ) -> None:
     """Explain which variant of each model a device gets, and why none of the others."""
     with opened(site, output) as (fleet, screen):
+        from orchestrator.catalog.assignment import Assignment
+        from orchestrator.cli.render import age
+
         found = fleet.device(device)
         book = fleet.site.playbook(playbook or fleet.settings["playbook"])
         choices = fleet.explain(found, book)

@@ -1,14 +1,15 @@
 """fleet facts: what devices say about themselves, and how long ago."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import Format, Rows, Site, Target
 from orchestrator.cli.session import leave, opened
-from orchestrator.inventory.facts import Facts
+
+if TYPE_CHECKING:
+    from orchestrator.inventory.facts import Facts
 
 _COLUMNS = {
     "device": "DEVICE",
@@ -49,7 +50,9 @@ def facts(
         leave(Exit.DEFERRED if lost else Exit.DONE)
 
 
-def _row(name: str, facts: Facts | None, arch: str, lost: str) -> dict[str, Any]:
+def _row(name: str, facts: "Facts | None", arch: str, lost: str) -> dict[str, Any]:
+    from orchestrator.cli.render import age
+
     if facts is None:
         return {"device": name, "age": "never", "note": lost, "facts": None}
     notes = [f"EMULATED ({facts.emulated})"] if facts.emulated else []
@@ -68,12 +71,3 @@ def _row(name: str, facts: Facts | None, arch: str, lost: str) -> dict[str, Any]
         "facts": facts.model_dump(mode="json"),
         "fingerprint": facts.fingerprint,
     }
-
-
-def age(then: datetime) -> str:
-    """How long ago, in its largest whole unit: ``4m``."""
-    seconds = int((datetime.now(UTC) - then).total_seconds())
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds // length}{unit}"
-    return f"{max(0, seconds)}s"

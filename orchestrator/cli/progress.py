@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from orchestrator.cli.render import Screen, size
 from orchestrator.cli.show import outcome_line
 from orchestrator.deploy.switch import Progress
-from orchestrator.rollout.outcome import Outcome
+from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.rollout.plan import Plan
 
 
@@ -38,7 +38,8 @@ class Rollout(AbstractContextManager["Rollout"]):
         """A device is done with one of its steps."""
         self._phases.pop(outcome.device, None)
         if (outcome.device, outcome.model) in self._changing:
-            self._bar.step(outcome_line(outcome) if self._screen.for_people else "")
+            shown = self._screen.for_people and outcome.status is not Status.ABORTED
+            self._bar.step(outcome_line(outcome) if shown else "")
         self._bar.now(self._working())
 
     def _working(self) -> str:

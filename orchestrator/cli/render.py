@@ -4,7 +4,8 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import pydantic_core
@@ -194,9 +195,13 @@ def size(count: int | None) -> str:
     return f"{kib:.0f} KiB" if kib < 10 * 1024 else f"{kib / 1024:.1f} MiB"
 
 
-def quiet() -> AbstractContextManager[None]:
-    """In place of a progress display."""
-    return nullcontext()
+def age(then: datetime) -> str:
+    """How long ago, in its largest whole unit: ``4m``."""
+    seconds = int((datetime.now(UTC) - then).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{max(0, seconds)}s"
 
 
 def _console(stream: Any) -> Console:

@@ -85,7 +85,7 @@ def execute(
         ]
         if halted:
             for step in (step for _, steps in work for step in steps):
-                keep(_aborted(step, halted))
+                keep(_aborted(step))
             continue
         worker = _Worker(plan, reach, stop, watch)
         for outcome in _all(worker, work, plan.playbook.at_once, stop):
@@ -180,14 +180,14 @@ def _unchanged(step: Keep | Skip) -> Outcome:
     )
 
 
-def _aborted(step: Switch, halted: str) -> Outcome:
+def _aborted(step: Switch) -> Outcome:
     return Outcome(
         device=step.device,
         model=step.model,
         status=Status.ABORTED,
         was=step.was,
         release=step.release,
-        because=f"halted before it was its turn: {halted}",
+        because="the rollout was halted before its turn",
         code="ROLLOUT > GATE > HALTED",
     )
 

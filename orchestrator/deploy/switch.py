@@ -90,7 +90,7 @@ class Errand:
             status=status,
             was=self.step.was,
             release=self.step.release,
-            because=because or self.step.because,
+            because=(because or self.step.because).removeprefix(f"{self.step.device}: "),
             bytes_sent=self.bytes_sent,
             seconds=round(time.monotonic() - self.began, 3),
             smoke=self.smoke,

@@ -21,6 +21,11 @@ class Finding(StrEnum):
     UNKNOWN = "unknown"
     UNREACHABLE = "unreachable"
 
+    @property
+    def drifted(self) -> bool:
+        """Whether the device runs, or lacks, something that was not put or taken by fleet."""
+        return self in (Finding.DRIFT, Finding.MISSING, Finding.UNKNOWN)
+
 
 class FileSeen(Value):
     """A file of the current release as the device hashed it."""
