@@ -1,0 +1,1 @@
+"""Where people look: pages made from values, self-contained."""
