@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.artifact.lock import LockedArtifact, LockedModel
 from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget, FleetError, NotFound
@@ -22,6 +23,7 @@ from orchestrator.settings import find_site, load
 from orchestrator.site import Site
 
 if TYPE_CHECKING:
+    from orchestrator.build.anatomy import Anatomy
     from orchestrator.build.builder import BuildEvent
     from orchestrator.deploy.execute import Report
     from orchestrator.deploy.hands import Hands, Scripts
@@ -96,6 +98,41 @@ class Fleet:
                 model, variants=variants, force=force, watch=partial(watch, model.name)
             )
             self.site.write_lock(self.site.lock().merged(built))
+
+    def locked(self, name: str) -> LockedModel:
+        """What the lock says of a model."""
+        self.site.model(name)
+        found = self.site.lock().find(name)
+        if found is None:
+            raise NotFound("built model", name, (), hint=f"build it: fleet build {name}")
+        return found
+
+    def anatomy(self, named: str) -> "tuple[LockedArtifact, Anatomy]":
+        """Take one artifact apart, named as ``MODEL:VARIANT``."""
+        from orchestrator.build.anatomy import inspect
+        from orchestrator.build.store import Store
+
+        name, _, variant = named.partition(":")
+        locked = self.locked(name)
+        artifact = locked.artifact(variant)
+        if artifact is None or artifact.sha256 is None:
+            known = [f"{name}:{a.variant}" for a in locked.artifacts if a.sha256]
+            raise NotFound("artifact", named, known)
+        self.contents(artifact.sha256)
+        file = Store(self.settings.state / "store").path(artifact.sha256)
+        return artifact, inspect(file, artifact.format)
+
+    def report(self, names: Sequence[str]) -> str:
+        """A self-contained page about some built models, compressed sizes included."""
+        import zstandard
+
+        from orchestrator.web.report import report
+
+        models = [self.locked(name) for name in names or self.site.models]
+        compressor = zstandard.ZstdCompressor(level=19)
+        digests = {a.sha256 for model in models for a in model.artifacts if a.sha256}
+        packed = {d: len(compressor.compress(self.contents(d))) for d in sorted(digests)}
+        return report(models, self.site.template("pages/report.html").decode(), packed)
 
     def contents(self, digest: str) -> bytes:
         """The bytes behind a digest of a manifest."""

@@ -6,6 +6,7 @@ Runs in a worker: ``python -m orchestrator.build.anatomy FILE FORMAT`` prints on
 import subprocess
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,8 @@ def _onnx_port(value: Any) -> Port:
 
 def of_tflite(file: Path) -> Anatomy:
     """The anatomy of a TFLite file; all subgraphs together, ports of the first."""
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
-
+    schema = import_module("ai_edge_litert.schema_py_generated")
+    flatbuffer_utils = import_module("ai_edge_litert.tools.flatbuffer_utils")
     model = flatbuffer_utils.read_model(str(file))
     types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
     operations: Counter[str] = Counter()

@@ -1,5 +1,6 @@
 """fleet build: make, measure and judge every variant of a model; write the lock."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,6 +36,9 @@ def build(
         int | None, typer.Option("--jobs", "-j", min=1, help="Workers at once.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make them again, cached or not.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Also write a page: table and charts.")
+    ] = None,
     output: Rows = Format.TEXT,
     site: Site = None,
 ) -> None:
@@ -69,6 +73,8 @@ def build(
         }
         made.sort(key=lambda each: order[(each[0], each[1].variant)])
         screen.rows("build", [_row(model, event) for model, event in made], _COLUMNS)
+        if report is not None:
+            report.write_text(fleet.report([model.name for model in wanted]))
         statuses = {event.artifact.status for _, event in made}
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
 

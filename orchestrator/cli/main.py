@@ -3,7 +3,7 @@
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import inventory, lab, toolchain
+from orchestrator.cli import inventory, lab, model, toolchain
 from orchestrator.cli.audit import audit, history
 from orchestrator.cli.build import build
 from orchestrator.cli.deploy import deploy, plan, rollback
@@ -12,6 +12,7 @@ from orchestrator.cli.enroll import enroll
 from orchestrator.cli.explain import explain
 from orchestrator.cli.facts import facts
 from orchestrator.cli.init import init
+from orchestrator.cli.pareto import pareto
 
 app = typer.Typer(
     name="fleet",
@@ -50,6 +51,8 @@ app.command(rich_help_panel=START)(enroll)
 app.add_typer(inventory.commands, name="inventory", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(facts)
 app.command(rich_help_panel=CHOOSE)(build)
+app.add_typer(model.commands, name="model", rich_help_panel=CHOOSE)
+app.command(rich_help_panel=CHOOSE)(pareto)
 app.add_typer(toolchain.commands, name="toolchain", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(explain)
 app.command(rich_help_panel=ROLL_OUT)(plan)

@@ -45,7 +45,8 @@ def _devices(incomplete: str) -> list[str]:
         return []
 
 
-def _models(incomplete: str) -> list[str]:
+def models_named(incomplete: str) -> list[str]:
+    """Models that a word may become, for shell completion; never an error."""
     from orchestrator.app import Fleet
     from orchestrator.errors import FleetError
 
@@ -81,12 +82,12 @@ Device = Annotated[str, typer.Argument(help="A device's name.", autocompletion=_
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", "-m", help="Only this model; may be given again.", autocompletion=_models
+        "--model", "-m", help="Only this model; may be given again.", autocompletion=models_named
     ),
 ]
 ModelNames = Annotated[
     list[str] | None,
-    typer.Argument(help="Models; default: all of models.yaml.", autocompletion=_models),
+    typer.Argument(help="Models; default: all of models.yaml.", autocompletion=models_named),
 ]
 Playbook = Annotated[
     str | None,

@@ -64,6 +64,7 @@ def scatter(dots: Sequence[Dot], x: str, y: str, line: Sequence[str] = ()) -> st
         points = " ".join(f"{across.at(d.x):.1f},{up.at(d.y):.1f}" for d in joined)
         parts.append(f'<polyline class="front" points="{points}"/>')
     parts += [_dot(dot, across, up) for dot in dots]
+    parts += _labels(dots, across, up)
     return _svg(HEIGHT, parts, f"{y} against {x}")
 
 
@@ -87,10 +88,21 @@ def _dot(dot: Dot, across: Axis, up: Axis) -> str:
     whisker = ""
     if dot.low is not None and dot.high is not None:
         whisker = f'<path class="whisker" d="M{x:.1f} {up.at(dot.low):.1f}V{up.at(dot.high):.1f}"/>'
-    return (
-        f'{whisker}<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
-        f'<text x="{x + radius + 3:.1f}" y="{y + 4:.1f}">{escape(dot.label)}</text>'
-    )
+    return f'{whisker}<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
+
+
+def _labels(dots: Sequence[Dot], across: Axis, up: Axis) -> list[str]:
+    """A name beside each dot, moved up until it covers no other."""
+    taken: list[tuple[float, float, float]] = []
+    parts = []
+    for dot in sorted(dots, key=lambda d: (up.at(d.y), across.at(d.x))):
+        x, y = across.at(dot.x) + 6, up.at(dot.y) - 8
+        end = x + 6.8 * len(dot.label)
+        while any(abs(y - other) < 13 and x < last and first < end for other, first, last in taken):
+            y -= 13
+        taken.append((y, x, end))
+        parts.append(f'<text x="{x:.1f}" y="{y:.1f}">{escape(dot.label)}</text>')
+    return parts
 
 
 def _frame(across: Axis, up: Axis) -> str:

@@ -57,7 +57,7 @@ def _usable(artifact: LockedArtifact) -> bool:
 def _model(model: LockedModel, compressed: Mapping[str, int]) -> dict[str, Any]:
     best = on_front(model)
     built = [a for a in model.artifacts if a.sha256]
-    packed = [(a.variant, compressed[a.sha256]) for a in built if a.sha256 in compressed]
+    packed = [(a.variant, n) for a in built if (n := compressed.get(a.sha256 or ""))]
     return {
         "name": model.name,
         "version": model.version,
