@@ -201,11 +201,16 @@ class Fleet:
         done: Callable[[Outcome], None] = lambda outcome: None,
         refused: Iterable[Skip] = (),
     ) -> "Report":
-        """Carry out a plan; every outcome is in the ledger before the next one is."""
+        """Carry out a plan; every outcome is in the ledger before the next one is.
+
+        Raises:
+            NotInStore: bytes that are to be sent are not there; nothing was touched.
+        """
+        from orchestrator.deploy.claim import Claim
         from orchestrator.deploy.execute import Reach, execute
 
-        reach = Reach(self.connect, self.device, self.contents, self._scripts)
         prints = {name: facts.fingerprint for name, facts in self.ledger.facts().items()}
+        self._refuse_missing_bytes(plan)
         self.ledger.close_dead_runs()
         run = self.ledger.begin(plan)
 
@@ -216,7 +221,9 @@ class Fleet:
             done(whole)
 
         try:
-            report = execute(plan, reach, record, watch=watch, refused=refused)
+            with Claim(self.settings.state / "controllers") as claim:
+                reach = Reach(self.connect, self.device, self.contents, self._scripts, claim)
+                report = execute(plan, reach, record, watch=watch, refused=refused)
         except BaseException as error:
             self.ledger.end(run, "interrupted", type(error).__name__)
             raise
@@ -265,6 +272,16 @@ class Fleet:
 
         names = ("device.sh", "smoke.py")
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
+
+    def _refuse_missing_bytes(self, plan: Plan) -> None:
+        from orchestrator.build.store import NotInStore, Store
+
+        store = Store(self.settings.state / "store")
+        sent = {step.manifest for step in plan.switches if step.bytes_to_send}
+        for manifest in plan.manifests:
+            for file in manifest.files if manifest.sha256 in sent else ():
+                if manifest.written(file.path) is None and file.sha256 not in store:
+                    raise NotInStore(file.sha256)
 
     def _visit(
         self,

@@ -18,7 +18,7 @@ from orchestrator.cli.options import (
     Yes,
 )
 from orchestrator.cli.session import leave, opened
-from orchestrator.errors import BadTarget
+from orchestrator.errors import BadInput, BadTarget
 
 if TYPE_CHECKING:
     from orchestrator.app import Fleet
@@ -169,12 +169,21 @@ def _write(file: Path, made: "Plan") -> None:
     from orchestrator.rollout.plan import write_plan
 
     beside = file.with_name(f".{file.name}.new")
-    beside.write_bytes(write_plan(made))
-    beside.replace(file)
+    try:
+        beside.write_bytes(write_plan(made))
+        beside.replace(file)
+    except OSError as error:
+        words = (error.strerror or str(error)).lower()
+        raise BadInput(
+            f"cannot be written: {words}", file=str(file), hint="name another file: --out FILE"
+        ) from error
 
 
 def _read(file: Path) -> "Plan":
     from orchestrator.rollout.plan import read_plan
     from orchestrator.site import read_text
 
+    if not file.is_file():
+        hint = "make it: fleet plan --target … --out FILE"
+        raise BadInput("there is no such plan", file=str(file), hint=hint)
     return read_plan(read_text(file), str(file))

@@ -79,7 +79,10 @@ def read_facts(answer: Answer, now: datetime) -> Facts:
 
 
 def read_installed(answer: Answer) -> tuple[Installed, ...]:
-    """The models on a device with their releases, in order of their names."""
+    """The models on a device with their releases, in order of their names.
+
+    A switch that nobody confirmed goes back by itself, so it does not count as done.
+    """
     models: dict[str, dict[str, Any]] = {}
     model = ""
     for key, value in answer.lines:
@@ -88,6 +91,10 @@ def read_installed(answer: Answer) -> tuple[Installed, ...]:
             models[model] = {"releases": []}
         elif key in ("current", "previous") and model:
             models[model][key] = value or None
+        elif key == "pending" and model:
+            _, to, was, *_ = [*value.split(" "), "", ""]
+            if models[model]["current"] == to:
+                models[model]["current"] = was if was != "-" else None
         elif key == "release" and model:
             models[model]["releases"].append(value)
     return tuple(

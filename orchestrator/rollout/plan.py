@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Reason
@@ -83,6 +83,17 @@ class Plan(Value):
     manifests: tuple[Manifest, ...]
     steps: tuple[Step, ...]
     waves: tuple[PlannedWave, ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        known = {manifest.sha256 for manifest in self.manifests}
+        for step in self.steps:
+            if not isinstance(step, Skip) and step.manifest not in known:
+                raise ValueError(f"the manifest of {step.device!r} is not in the plan")
+        dealt = sorted(device for wave in self.waves for device in wave.devices)
+        if dealt != sorted({step.device for step in self.switches}):
+            raise ValueError("a changing device must stand in exactly one wave")
+        return self
 
     @cached_property
     def id(self) -> str:
@@ -211,6 +222,12 @@ def read_plan(text: str, file: str) -> Plan:
         return Plan.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
+        if problem["loc"] == ("format",):
+            raise BadInput(
+                f"written by another fleet: format {problem['input']!r}, and this one reads 1",
+                file=file,
+                hint="upgrade fleet, or make a new plan",
+            ) from error
         where = ".".join(map(str, problem["loc"]))
         raise BadInput(
             f"not a plan, at {where or 'its start'}: {problem['msg']}",
