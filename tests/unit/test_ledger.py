@@ -353,30 +353,33 @@ ledger.end(run, "done")
 
 
 def controller(file: Path, count: int) -> subprocess.Popen[bytes]:
-    """Another process that is ready to open the ledger and append."""
-    process = subprocess.Popen(
+    """Another process that opens the ledger and appends, once it is told to go."""
+    return subprocess.Popen(
         [sys.executable, "-c", APPEND, str(file), HERE, str(count)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    return process
+
+
+def go(*processes: subprocess.Popen[bytes]) -> None:
+    """Let them all begin at the same time."""
+    assert [process.stdout.readline() for process in processes] == [b"ready\n"] * len(processes)
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
 
 
 def test_controllers_that_begin_and_append_at_the_same_time_keep_the_chain_whole(tmp_path):
     file = tmp_path / "ledger.db"
-    controllers = [controller(file, 8) for _ in range(3)]
+    controllers = [controller(file, 5) for _ in range(3)]
 
-    for each in controllers:
-        each.stdin.write(b"go\n")
-        each.stdin.flush()
+    go(*controllers)
     errors = [each.communicate(timeout=60)[1].decode() for each in controllers]
 
     assert errors == [""] * 3
     ledger = Ledger(file)
-    assert ledger.verify() == 24
+    assert ledger.verify() == 15
     assert [run.verdict for run in ledger.runs()] == ["done"] * 3
     assert len({entry.run for entry in ledger.history()}) == 3
 
@@ -384,8 +387,7 @@ def test_controllers_that_begin_and_append_at_the_same_time_keep_the_chain_whole
 def test_a_killed_controller_leaves_a_ledger_that_verifies_and_a_run_that_is_closed(tmp_path):
     file = tmp_path / "ledger.db"
     process = controller(file, 10_000)
-    process.stdin.write(b"go\n")
-    process.stdin.flush()
+    go(process)
     told = [process.stdout.readline() for _ in range(10)]
 
     os.kill(process.pid, signal.SIGKILL)
