@@ -13,7 +13,7 @@ from orchestrator.errors import BadTarget, FleetError, NotFound
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.selection import select
 from orchestrator.rollout.desire import Known, assigned, to_deploy, to_roll_back
-from orchestrator.rollout.drift import Drift, drifts
+from orchestrator.rollout.drift import Drift, damage, drifts
 from orchestrator.rollout.observation import Observation, Observed, Unobserved
 from orchestrator.rollout.outcome import Outcome
 from orchestrator.rollout.plan import Intent, Plan, Skip, changed_since, plan
@@ -155,8 +155,13 @@ class Fleet:
         playbook: Playbook,
         models: Sequence[str] = (),
         watch: Callable[[Device], None] = lambda device: None,
+        *,
+        repair: bool = False,
     ) -> Plan:
-        """Decide, for every device of a target, what it shall run."""
+        """Decide, for every device of a target, what it shall run.
+
+        With `repair`, devices hash what they run, and a damaged release is put in order again.
+        """
         devices = self.select(target)
         meant = self._meant(models)
         wanted = [
@@ -169,7 +174,9 @@ class Fleet:
             )
         seen = self.observe({d.name: d for _, d in wanted}.values(), watch)
         wishes = to_deploy(wanted, seen, self._known(playbook))
-        return plan(Intent.DEPLOY, target, playbook, wishes, seen, self._profiles(devices))
+        harm = self._damage(devices) if repair else {}
+        profiles = self._profiles(devices)
+        return plan(Intent.DEPLOY, target, playbook, wishes, seen, profiles, harm)
 
     def rollback_plan(
         self,
@@ -306,6 +313,19 @@ class Fleet:
         each = list(devices)
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return {d.name: seen for d, seen in zip(each, pool.map(visit, each), strict=True)}
+
+    def _damage(self, devices: Iterable[Device]) -> dict[tuple[str, str], str]:
+        """What is wrong with the releases that devices run, by device and model."""
+        from orchestrator.deploy.probe import current_files
+
+        known = self.ledger.manifests()
+        found = {}
+        for name, seen in self._visit(devices, current_files, lambda device: None).items():
+            for hashed in () if isinstance(seen, Unobserved) else seen:
+                manifest = known.get((hashed.model, hashed.current or ""))
+                if manifest and (wrong := damage(manifest, hashed.files)):
+                    found[(name, hashed.model)] = "; ".join(wrong)
+        return found
 
     def _known(self, playbook: Playbook) -> Known:
         return Known(

@@ -60,6 +60,9 @@ def deploy(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Carry out a saved plan instead.")
     ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Hash what runs, and put damaged releases in order.")
+    ] = False,
     yes: Yes = False,
     output: Rows = Format.TEXT,
     site: Site = None,
@@ -80,7 +83,7 @@ def deploy(
         if plan is not None:
             _carry_out(fleet, screen, _read(plan), yes=yes, look_again=True)
         else:
-            made = _planned(fleet, screen, target or "", playbook, model)
+            made = _planned(fleet, screen, target or "", playbook, model, repair=repair)
             _carry_out(fleet, screen, made, yes=yes)
 
 
@@ -108,11 +111,17 @@ def rollback(
 
 
 def _planned(
-    fleet: "Fleet", screen: "Screen", target: str, playbook: str | None, models: list[str] | None
+    fleet: "Fleet",
+    screen: "Screen",
+    target: str,
+    playbook: str | None,
+    models: list[str] | None,
+    *,
+    repair: bool = False,
 ) -> "Plan":
     book = fleet.site.playbook(playbook or fleet.settings["playbook"])
     with screen.progress(len(fleet.select(target)), "looking") as bar:
-        return fleet.plan(target, book, models or (), lambda device: bar.step())
+        return fleet.plan(target, book, models or (), lambda device: bar.step(), repair=repair)
 
 
 def _show(screen: "Screen", fleet: "Fleet", made: "Plan") -> dict[str, str]:

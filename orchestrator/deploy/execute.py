@@ -17,6 +17,7 @@ from orchestrator.transport.transport import DeviceUnreachable, Transport
 
 _STATUS = {
     Why.UNREACHABLE: Status.DEFERRED,
+    Why.UNUSABLE: Status.REFUSED,
     Why.NO_VARIANT: Status.NO_VARIANT,
     Why.NOTHING_TO_GO_BACK_TO: Status.REFUSED,
     Why.UNKNOWN_RELEASE: Status.REFUSED,
@@ -168,7 +169,8 @@ def _unchanged(step: Keep | Skip) -> Outcome:
             release=step.release,
             because=step.because,
         )
-    code, _, because = step.because.partition(": ") if step.why is Why.UNREACHABLE else ("", "", "")
+    unseen = step.why in (Why.UNREACHABLE, Why.UNUSABLE)
+    code, _, because = step.because.partition(": ") if unseen else ("", "", "")
     return Outcome(
         device=step.device,
         model=step.model,

@@ -156,7 +156,10 @@ def _prepare(hands: Hands, errand: Errand) -> Mapping[str, str] | None:
     space = (str(need_kib), str(len(manifest.files) + 16))
     answer = _with_lease(hands, errand, space)
     current = answer.one("current") or None
+    there = {seen.path: seen.sha256 for seen in map(read_file, answer.all("file"))}
     if current == step.release:
+        if there != _wanted(manifest):
+            return {}  # damaged while it runs: proved beside it, then put in its place
         hands.call("leave", step.model, errand.owner)
         return None
     if current != step.was:
@@ -165,7 +168,6 @@ def _prepare(hands: Hands, errand: Errand) -> Mapping[str, str] | None:
             "changed",
             f"runs {current or 'nothing'}, and the plan was made for {step.was or 'nothing'}",
         )
-    there = {seen.path: seen.sha256 for seen in map(read_file, answer.all("file"))}
     if answer.one("made") and there != _wanted(manifest):
         hands.call("drop", step.model, step.release, errand.owner)
         return {}

@@ -155,6 +155,10 @@ class Ledger:
         found: dict[tuple[str, str], Expected] = {}
         for row in rows:
             manifest = known.get((row.model, row.release or ""))
+            last = found.get((row.device, row.model))
+            again = last is not None and last.manifest == manifest
+            if again and row.status == Status.ALREADY_CURRENT.value:
+                continue  # named, not hashed: that proves nothing new
             if manifest is not None:
                 since = datetime.fromisoformat(row.at)
                 found[(row.device, row.model)] = Expected(manifest=manifest, since=since)

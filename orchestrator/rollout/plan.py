@@ -1,6 +1,6 @@
 """A plan: what every device of a target runs now and shall run, as one content-addressed value."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -28,6 +28,7 @@ class Why(StrEnum):
     """Why a device is left as it is although it was named."""
 
     UNREACHABLE = "unreachable"
+    UNUSABLE = "unusable"
     NO_VARIANT = "no-variant"
     NOTHING_TO_GO_BACK_TO = "nothing-to-go-back-to"
     UNKNOWN_RELEASE = "unknown-release"
@@ -131,13 +132,18 @@ def plan(
     wishes: Iterable[Wish],
     observations: Mapping[str, Observation],
     profiles: Mapping[str, str],
-    bytes_to_send: Callable[[Manifest], int] = lambda manifest: manifest.size_bytes,
+    damaged: Mapping[tuple[str, str], str] | None = None,
 ) -> Plan:
-    """Compare what is wished with what was seen; one step for each, in the order of the wishes."""
+    """Compare what is wished with what was seen; one step for each, in the order of the wishes.
+
+    Args:
+        damaged: what is wrong with running releases, by device and model; these are put right.
+    """
     steps: list[Step] = []
     manifests: dict[str, Manifest] = {}
     for wish in wishes:
-        step = _step(wish, observations[wish.device], bytes_to_send)
+        harm = (damaged or {}).get((wish.device, wish.model), "")
+        step = _step(wish, observations[wish.device], harm)
         steps.append(step)
         if isinstance(wish, Desired):
             manifests[wish.manifest.sha256] = wish.manifest
@@ -152,14 +158,14 @@ def plan(
     )
 
 
-def _step(wish: Wish, seen: Observation, bytes_to_send: Callable[[Manifest], int]) -> Step:
+def _step(wish: Wish, seen: Observation, harm: str) -> Step:
     if isinstance(wish, Skip):
         return wish
     if isinstance(seen, Unobserved):
         return unreachable(seen, wish.model)
     installed = seen.of(wish.model)
     release = wish.manifest.release
-    if installed.current == release:
+    if installed.current == release and not harm:
         return Keep(
             device=wish.device,
             model=wish.model,
@@ -174,17 +180,17 @@ def _step(wish: Wish, seen: Observation, bytes_to_send: Callable[[Manifest], int
         release=release,
         manifest=wish.manifest.sha256,
         runtime=wish.runtime,
-        bytes_to_send=0 if release in installed.releases else bytes_to_send(wish.manifest),
-        because=wish.because,
+        bytes_to_send=wish.manifest.size_bytes if harm or release not in installed.releases else 0,
+        because=f"repair: {harm}" if harm else wish.because,
     )
 
 
 def unreachable(seen: Unobserved, model: str) -> Skip:
-    """The step of a device that did not answer."""
+    """The step of a device that did not answer, or answered that nothing can be done on it."""
     return Skip(
         device=seen.device,
         model=model,
-        why=Why.UNREACHABLE,
+        why=Why.UNREACHABLE if seen.code.startswith("TRANSPORT") else Why.UNUSABLE,
         because=f"{seen.code}: {seen.because}",
         hint=seen.hint,
     )

@@ -240,7 +240,7 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
         [ "$left" = "$part" ] || rm -rf "$left"
     done
     say current "$(linked current)"
-    if [ -d "$made" ]; then hashes "$made"; say made 1; return 0; fi
+    if [ -d "$made" ]; then rm -rf "$part"; hashes "$made"; say made 1; return 0; fi
     [ -d "$part" ] && hashes "$part"
     have=0
     [ -d "$part" ] && have=$(du -sk "$part") && have=${have%%[!0-9]*}
@@ -281,8 +281,8 @@ holds() { # holds OWNER: whether the lease is still ours
 
 smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
     use_model "$1" "$2"
-    folder=$made
-    [ -d "$folder" ] || folder=$part
+    folder=$part
+    [ -d "$folder" ] || folder=$made
     [ -d "$folder" ] || refuse no-release "$release is not on the device"
     command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
     said=$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1)
@@ -294,7 +294,11 @@ activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
     use_model "$1" "$2"
     holds "$3"
     now=$(linked current)
-    if [ "$now" = "$release" ]; then say current "$now"; return 0; fi
+    if [ "$now" = "$release" ]; then
+        [ ! -d "$part" ] || repair
+        say current "$now"
+        return 0
+    fi
     [ "${now:--}" = "$4" ] || refuse changed "runs ${now:-nothing}, and $4 was expected"
     if [ ! -d "$made" ]; then
         [ -d "$part" ] || refuse no-release "$release is not on the device"
@@ -319,6 +323,20 @@ activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
 detach() {
     if command -v setsid >/dev/null 2>&1; then setsid "$@" </dev/null >/dev/null 2>&1 &
     else nohup "$@" </dev/null >/dev/null 2>&1 & fi
+}
+
+repair() { # the running release is damaged and a proved one is staged: current never points at less
+    note repair "$release"
+    rm -rf "$made.repair"
+    cp -a "$part" "$made.repair" || { rm -rf "$made.repair"; refuse unwritable "no room to repair: $(df_words)"; }
+    flush "$made.repair"/* "$made.repair" "$m/releases"
+    point current "$release.repair" || refuse unwritable "cannot switch current"
+    flush "$m"
+    rm -rf "$made" && mv "$part" "$made"
+    flush "$made"/* "$made" "$m/releases"
+    point current "$release" || refuse unwritable "cannot switch current"
+    flush "$m"
+    rm -rf "$made.repair"
 }
 
 confirm() { # confirm MODEL RELEASE OWNER KEEP

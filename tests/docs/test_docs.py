@@ -36,7 +36,9 @@ def test_every_command_and_every_option_has_help() -> None:
 
 def test_the_command_reference_is_what_the_commands_say() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "reference.py", "--check"], capture_output=True, check=False
+        [sys.executable, ROOT / "docs" / "reference.py", "--check"],
+        capture_output=True,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr.decode()

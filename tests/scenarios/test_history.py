@@ -1,5 +1,6 @@
 """What runs where, what was done, and the way back."""
 
+import json
 import shutil
 
 import pytest
@@ -129,7 +130,44 @@ def test_an_audit_that_finds_drift_names_commands_that_mend_it(twice, break_devi
 
     done = site.run("audit", "-t", "pi-01")
 
-    assert "fleet rollback --target pi-01 and then fleet deploy --target pi-01" in done.said
+    assert "fleet deploy --target pi-01 --repair" in done.said
+
+
+def test_a_damaged_release_is_repaired_in_place_although_there_is_nothing_to_go_back_to(
+    site, break_device
+):
+    release = site.offer("1.0")
+    site.deploy("pi-01")
+    break_device("pi-01", "tampered")
+
+    done = site.run("deploy", "-t", "pi-01", "--repair", "--yes", "-o", "json")
+
+    outcome = json.loads(done.out)["data"]["outcomes"][0]
+    assert outcome["status"] == "succeeded"
+    assert outcome["because"].startswith("repair: ")
+    assert site.running("pi-01") == [release]
+    assert site.findings("pi-01") == {"pi-01": "match"}
+    assert [path.name for path in (site.place("pi-01") / "releases").iterdir()] == [release]
+
+
+def test_a_repair_of_a_sound_device_changes_nothing(twice):
+    site, _old, new = twice
+
+    done = site.run("deploy", "-t", "pi-01", "--repair", "--yes", "-o", "json")
+
+    assert json.loads(done.out)["data"]["outcomes"][0]["status"] == "already-current"
+    assert site.running("pi-01") == [new]
+
+
+def test_naming_a_release_again_proves_nothing_new(twice):
+    site, *_ = twice
+    before = site.run("audit", "-t", "pi-01", "-o", "json").out
+    site.deploy("pi-01")
+
+    after = site.run("audit", "-t", "pi-01", "-o", "json").out
+
+    since = [json.loads(said)["data"][0]["since"] for said in (before, after)]
+    assert since[0] == since[1]
 
 
 def test_only_as_many_releases_are_kept_as_the_playbook_says(twice):

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `from examples import …`
 settings.register_profile(
     "unit",
     deadline=None,
-    max_examples=50,
+    max_examples=30,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
