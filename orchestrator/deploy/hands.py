@@ -145,15 +145,16 @@ class Hands:
             )
 
     def _answer(self, verb: str, status: int | None, out: bytes, err: bytes) -> Answer:
-        lines = out.decode("utf-8", "replace").splitlines()
-        if _BEGIN not in lines or _END not in lines:
+        _, begun, rest = out.decode("utf-8", "replace").partition(_BEGIN)
+        lines = rest.splitlines()[1:]
+        if not begun or _END not in lines:
             why = _last_line(err) or "nothing on its error output"
             raise BadAnswer(
                 f"{self.device.name}: no whole answer to {verb!r} (exit status {status}): {why}",
                 hint=f"try it by hand: ssh {self.device.user}@{self.device.address} "
                 f"-p {self.device.port} true",
             )
-        ours = lines[lines.index(_BEGIN) + 1 : lines.index(_END)]
+        ours = lines[: lines.index(_END)]
         answer = Answer(tuple((k, v) for k, eq, v in (line.partition("=") for line in ours) if eq))
         if word := answer.one("refused"):
             because, holder = answer.one("because"), answer.one("owner")

@@ -283,6 +283,22 @@ def test_files_of_the_current_releases_come_with_their_digests():
     assert found[0].files == (FileSeen(path="model.tflite", sha256=digest, size_bytes=42),)
 
 
+@pytest.mark.parametrize(
+    "line", ["file=broken", "cores=²\nepoch=x", "temperature=--5", 'runtimes={"bits": "x"}']
+)
+def test_an_answer_that_makes_no_sense_is_the_device_s_fault(line):
+    lines = ("model=m", "current=r1", *line.split("\n"))
+    odd = hands(said(whole(*lines)))
+
+    with pytest.raises(BadAnswer, match="makes no sense"):
+        current_files(odd) if line.startswith("file") else observe(odd, NOON)
+
+
+def test_hashes_before_any_model_make_no_sense():
+    with pytest.raises(BadAnswer, match="makes no sense"):
+        current_files(hands(said(whole("current=r1"))))
+
+
 def test_a_file_s_name_may_have_blanks():
     assert read_file(f"{digest_of('x')} 7 a b c").path == "a b c"
 
@@ -300,6 +316,8 @@ BANNER = "Welcome to Debian!\nlast login: a=b\n\n"
         whole("current=r1") + "bye=bye\nlogout\n",
         (BANNER + whole("current=r1")).replace("\n", "\r\n"),
         BANNER.replace("Debian", "\udcff\udcfe") + whole("current=r1"),
+        "no newline at the end of the banner" + whole("current=r1"),
+        "=end=\n" + whole("current=r1"),
     ],
 )
 def test_what_a_login_shell_prints_around_an_answer_is_ignored(text):
