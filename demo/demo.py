@@ -64,7 +64,7 @@ def main() -> None:
 
     say(f"That took {time.monotonic() - began:.0f} s. The lab is still up. Try:")
     for hint in (
-        "fleet rollback --target pi-02 --yes      # away from the damaged release",
+        "fleet deploy --target pi-02 --repair --yes   # the damaged release, put in order",
         "fleet deploy --target all --yes          # everything on version 3 again",
         "fleet lab break phone-01 --how offline && fleet audit",
         "fleet plan --target 'arch=aarch64 & ram_mib>=4000 & !canary'",

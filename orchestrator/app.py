@@ -14,7 +14,7 @@ from orchestrator.errors import BadTarget, FleetError, NotFound
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.selection import select
 from orchestrator.rollout.desire import Known, assigned, to_deploy, to_roll_back
-from orchestrator.rollout.drift import Drift, drifts
+from orchestrator.rollout.drift import Drift, damage, drifts
 from orchestrator.rollout.observation import Observation, Observed, Unobserved
 from orchestrator.rollout.outcome import Outcome
 from orchestrator.rollout.plan import Intent, Plan, Skip, changed_since, plan
@@ -192,8 +192,13 @@ class Fleet:
         playbook: Playbook,
         models: Sequence[str] = (),
         watch: Callable[[Device], None] = lambda device: None,
+        *,
+        repair: bool = False,
     ) -> Plan:
-        """Decide, for every device of a target, what it shall run."""
+        """Decide, for every device of a target, what it shall run.
+
+        With `repair`, devices hash what they run, and a damaged release is put in order again.
+        """
         devices = self.select(target)
         meant = self._meant(models)
         wanted = [
@@ -206,7 +211,9 @@ class Fleet:
             )
         seen = self.observe({d.name: d for _, d in wanted}.values(), watch)
         wishes = to_deploy(wanted, seen, self._known(playbook))
-        return plan(Intent.DEPLOY, target, playbook, wishes, seen, self._profiles(devices))
+        harm = self._damage(devices) if repair else {}
+        profiles = self._profiles(devices)
+        return plan(Intent.DEPLOY, target, playbook, wishes, seen, profiles, harm)
 
     def rollback_plan(
         self,
@@ -238,11 +245,16 @@ class Fleet:
         done: Callable[[Outcome], None] = lambda outcome: None,
         refused: Iterable[Skip] = (),
     ) -> "Report":
-        """Carry out a plan; every outcome is in the ledger before the next one is."""
+        """Carry out a plan; every outcome is in the ledger before the next one is.
+
+        Raises:
+            NotInStore: bytes that are to be sent are not there; nothing was touched.
+        """
+        from orchestrator.deploy.claim import Claim
         from orchestrator.deploy.execute import Reach, execute
 
-        reach = Reach(self.connect, self.device, self.contents, self._scripts)
         prints = {name: facts.fingerprint for name, facts in self.ledger.facts().items()}
+        self._refuse_missing_bytes(plan)
         self.ledger.close_dead_runs()
         run = self.ledger.begin(plan)
 
@@ -253,7 +265,9 @@ class Fleet:
             done(whole)
 
         try:
-            report = execute(plan, reach, record, watch=watch, refused=refused)
+            with Claim(self.settings.state / "controllers") as claim:
+                reach = Reach(self.connect, self.device, self.contents, self._scripts, claim)
+                report = execute(plan, reach, record, watch=watch, refused=refused)
         except BaseException as error:
             self.ledger.end(run, "interrupted", type(error).__name__)
             raise
@@ -303,6 +317,16 @@ class Fleet:
         names = ("device.sh", "smoke.py")
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
+    def _refuse_missing_bytes(self, plan: Plan) -> None:
+        from orchestrator.build.store import NotInStore, Store
+
+        store = Store(self.settings.state / "store")
+        sent = {step.manifest for step in plan.switches if step.bytes_to_send}
+        for manifest in plan.manifests:
+            for file in manifest.files if manifest.sha256 in sent else ():
+                if manifest.written(file.path) is None and file.sha256 not in store:
+                    raise NotInStore(file.sha256)
+
     def _visit(
         self,
         devices: Iterable[Device],
@@ -326,6 +350,19 @@ class Fleet:
         each = list(devices)
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return {d.name: seen for d, seen in zip(each, pool.map(visit, each), strict=True)}
+
+    def _damage(self, devices: Iterable[Device]) -> dict[tuple[str, str], str]:
+        """What is wrong with the releases that devices run, by device and model."""
+        from orchestrator.deploy.probe import current_files
+
+        known = self.ledger.manifests()
+        found = {}
+        for name, seen in self._visit(devices, current_files, lambda device: None).items():
+            for hashed in () if isinstance(seen, Unobserved) else seen:
+                manifest = known.get((hashed.model, hashed.current or ""))
+                if manifest and (wrong := damage(manifest, hashed.files)):
+                    found[(name, hashed.model)] = "; ".join(wrong)
+        return found
 
     def _known(self, playbook: Playbook) -> Known:
         return Known(

@@ -67,8 +67,9 @@ class NotFound(FleetError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
+        named = f" named {name!r}{nearest(name, self.known)}" if name else " yet"
         super().__init__(
-            f"no {kind} named {name!r}{nearest(name, self.known)}",
+            f"no {kind}{named}",
             hint=hint
             or (f"known: {_few(self.known)}" if self.known else f"there is no {kind} yet"),
         )

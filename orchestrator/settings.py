@@ -76,7 +76,9 @@ def load(site: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """
     file = site / FILE
     try:
-        written = tomllib.loads(file.read_text())
+        written = tomllib.loads(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"not UTF-8 at byte {error.start}", file=str(file)) from error
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"not TOML: {error}", file=str(file)) from error
     for key, value in written.items():
@@ -86,12 +88,12 @@ def load(site: Path, environment: Mapping[str, str] = os.environ) -> Settings:
                 file=str(file),
                 hint=f"known keys: {', '.join(_DEFAULTS)}",
             )
-        if not isinstance(value, str | int):
+        if not isinstance(value, str | int) or isinstance(value, bool):
             raise BadInput(f"{key!r} is {value!r}: should be text or a number", file=str(file))
     values = {}
     for key, default in _DEFAULTS.items():
         variable = f"FLEET_{key.upper()}"
-        if variable in environment:
+        if environment.get(variable):
             values[key] = Setting(environment[variable], f"${variable}")
         elif key in written:
             values[key] = Setting(str(written[key]), str(file))

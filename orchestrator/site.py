@@ -39,7 +39,7 @@ class Site:
                 hint="write one (fleet init DIR shows how), or start a lab: fleet lab up",
             )
         shipped = _PACKAGE / "inventory" / "profiles.yaml"
-        texts = [(shipped.name, shipped.read_text())]
+        texts = [(shipped.name, read_text(shipped))]
         return read_inventory([*texts, *((self.shown(f), read_text(f)) for f in files)])
 
     @cached_property
@@ -67,10 +67,10 @@ class Site:
     def write_lock(self, lock: Lock) -> None:
         """Replace fleet.lock, at once or not at all; an equal lock is left alone."""
         text = write_lock(lock)
-        if self.lock_file.is_file() and self.lock_file.read_text() == text:
+        if self.lock_file.is_file() and self.lock_file.read_bytes() == text.encode():
             return
         beside = self.lock_file.with_name(f".{self.lock_file.name}.{os.getpid()}")
-        beside.write_text(text)
+        beside.write_bytes(text.encode())
         beside.replace(self.lock_file)
 
     def playbook(self, name: str) -> Playbook:

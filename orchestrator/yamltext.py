@@ -111,15 +111,16 @@ class Document:
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
             if depth > _MAX_DEPTH:
-                raise self._too_much(event.start_mark.line + 1)
+                raise self._too_much(event.start_mark)
 
-    def _too_much(self, line: int) -> BadInput:
+    def _too_much(self, mark: Any) -> BadInput:
+        line = mark.line + 1 if mark else None
         return BadInput("nested too deeply, or too many aliases", file=self.file, line=line)
 
     def _plain(self, node: yaml.Node, path: Path) -> Any:
         self._left -= 1
         if len(path) > _MAX_DEPTH or self._left < 0:
-            raise self._too_much(node.start_mark.line + 1)
+            raise self._too_much(node.start_mark)
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -173,7 +174,10 @@ class Document:
                 path, message, hint = (*path, *part.at), str(part), part.hint
             case _:
                 message = f"{key!r} is {_short(problem['input'])}: {_expected(problem['msg'])}"
-                hint = ""
+                number = problem["type"] == "string_type" and isinstance(
+                    problem["input"], int | float
+                )
+                hint = "put the value in quotes" if number else ""
         return self.refuse(message, path, hint=hint)
 
     def _written(self, above: Path, below: Path) -> Path:

@@ -68,7 +68,8 @@ class LockedModel(Value):
     def manifest(self, variant: str) -> Manifest:
         """The release that stands for an accepted variant."""
         artifact = self.artifact(variant)
-        if artifact is None or artifact.sha256 is None or artifact.golden is None:
+        accepted = artifact is not None and artifact.status is Status.ACCEPTED
+        if not accepted or artifact is None or artifact.sha256 is None or artifact.golden is None:
             raise ValueError(f"{self.name} has no accepted artifact for {variant}")
         extra = canonical(self.preprocessing)
         files = [
@@ -102,15 +103,22 @@ class Lock(Value):
         return next((m for m in self.models if m.name == model), None)
 
     def merged(self, model: LockedModel) -> "Lock":
-        """The same lock with a model put in; variants of the same version and source stay."""
+        """The same lock with a model put in; variants of the same release and source stay.
+
+        What was proved with another preprocessing does not stay: one release, never mixed.
+        """
         old = self.find(model.name)
         kept: tuple[LockedArtifact, ...] = ()
-        if old and (old.version, old.source) == (model.version, model.source):
+        if old and _made_of(old) == _made_of(model):
             kept = tuple(a for a in old.artifacts if model.artifact(a.variant) is None)
         artifacts = tuple(sorted([*kept, *model.artifacts], key=lambda a: a.variant))
         rest = [m for m in self.models if m.name != model.name]
         whole = model.model_copy(update={"artifacts": artifacts})
         return Lock(models=tuple(sorted([*rest, whole], key=lambda m: m.name)))
+
+
+def _made_of(model: LockedModel) -> tuple[str, str, Preprocessing]:
+    return model.version, model.source, model.preprocessing
 
 
 def read_lock(text: str, file: str) -> Lock:
@@ -123,6 +131,12 @@ def read_lock(text: str, file: str) -> Lock:
         return Lock.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
+        if problem["loc"] == ("format",):
+            raise BadInput(
+                f"written by another fleet: format {problem['input']!r}, and this one reads 1",
+                file=file,
+                hint="upgrade fleet",
+            ) from error
         where = ".".join(map(str, problem["loc"]))
         raise BadInput(
             f"damaged lock at {where or 'its start'}: {problem['msg']}",

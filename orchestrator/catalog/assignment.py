@@ -113,7 +113,7 @@ def assign(
 def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | str:
     """The runtime that would run a variant on a device, or the reason why none does."""
     variant = offer.variant
-    arch = facts.arch if facts else profile.arch
+    arch = facts.arch if facts and facts.arch else profile.arch
     ram_mib = facts.ram_mib if facts and facts.ram_mib else profile.ram_mib
     if offer.blocked:
         return offer.blocked

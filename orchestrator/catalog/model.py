@@ -1,18 +1,28 @@
 """One ML model: where it comes from, how its input is prepared, and what it must live up to."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from orchestrator.catalog.variant import BUILDABLE, Variant
 from orchestrator.errors import nearest
-from orchestrator.values import Name, Sha256, Value
+from orchestrator.values import BadPart, Name, Sha256, Value
 from orchestrator.yamltext import Document
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-SitePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9._][A-Za-z0-9._/+-]*$")]
+
+
+def _below(path: str) -> str:
+    if ".." in path.split("/"):
+        raise ValueError("should be below the folder of models.yaml")
+    return path
+
+
+SitePath = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9._][A-Za-z0-9._/+-]*$"), AfterValidator(_below)
+]
 """A path below the folder of models.yaml, with forward slashes."""
 
 
@@ -23,8 +33,19 @@ class Preprocessing(Value):
     """
 
     scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[Positive, ...] = (1.0,)
+    mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
+    std: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+
+    @model_validator(mode="after")
+    def _as_many_of_each(self) -> Self:
+        counts = len(self.mean), len(self.std)
+        if 1 not in counts and counts[0] != counts[1]:
+            raise BadPart(
+                f"'std' has {counts[1]} numbers, and 'mean' has {counts[0]}",
+                "std",
+                hint="give one number for all channels, or one for each",
+            )
+        return self
 
 
 class Data(Value):
@@ -90,18 +111,29 @@ class Model(Value):
             return raw
         given = raw.get("variants", list(BUILDABLE))
         if isinstance(given, list):
-            given = {name: {} for name in given if isinstance(name, str)} or given
-        if not isinstance(given, Mapping):
-            return raw
-        return {**raw, "variants": tuple(_variant(name, more) for name, more in given.items())}
+            made = [_variant(name, {}, index) for index, name in enumerate(given)]
+        elif isinstance(given, Mapping):
+            made = [_variant(name, more, name) for name, more in given.items()]
+        else:
+            raise BadPart("'variants' should be a list of names", "variants", hint=_VARIANTS)
+        return {**raw, "variants": tuple(made)}
 
 
-def _variant(name: str, more: Any) -> Any:
-    if name not in BUILDABLE:
-        raise ValueError(
-            f"no variant named {name!r}{nearest(name, BUILDABLE)}; known: {', '.join(BUILDABLE)}"
-        )
+_VARIANTS = f"known variants: {', '.join(BUILDABLE)}"
+
+
+def _variant(name: Any, more: Any, at: str | int) -> Any:
+    if isinstance(name, Variant):
+        return name
+    if not isinstance(name, str) or name not in BUILDABLE:
+        near = nearest(name, BUILDABLE) if isinstance(name, str) else ""
+        raise BadPart(f"no variant named {name!r}{near}", "variants", at, hint=_VARIANTS)
+    if not isinstance(more, Mapping | None):
+        raise BadPart(f"{name!r} is {more!r}: should be a mapping", "variants", at)
     form, precision = BUILDABLE[name]
+    for key in ("name", "format", "precision"):
+        if key in (more or {}):
+            raise BadPart(f"{key!r} of {name!r} cannot be changed", "variants", at, key)
     return {"name": name, "format": form, "precision": precision, **(more or {})}
 
 

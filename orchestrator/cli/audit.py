@@ -51,7 +51,7 @@ def audit(target: Target = "all", output: Rows = Format.TEXT, site: Site = None)
         drifted = [drift for drift in found if drift.finding.drifted]
         if drifted:
             first = drifted[0].device
-            screen.note(f"next:  fleet rollback --target {first}   or deploy it again")
+            screen.note(f"next:  fleet deploy --target {first} --repair")
             leave(Exit.DRIFT)
         leave(Exit.DEFERRED if Finding.UNREACHABLE in findings else Exit.DONE)
 

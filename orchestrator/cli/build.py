@@ -8,6 +8,7 @@ import typer
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import Format, ModelNames, Rows, Site
 from orchestrator.cli.session import leave, opened
+from orchestrator.errors import NotFound
 
 if TYPE_CHECKING:
     from orchestrator.build.builder import BuildEvent, Finished
@@ -51,6 +52,8 @@ def build(
         from orchestrator.artifact.lock import Status
         from orchestrator.build.builder import Finished
 
+        if not fleet.site.models:
+            raise NotFound("model", "", (), hint="describe one in models.yaml of the inventory")
         wanted = [fleet.site.model(name) for name in models or fleet.site.models]
         made: list[tuple[str, Finished]] = []
         total = sum(len(variant) if variant else len(model.variants) for model in wanted)

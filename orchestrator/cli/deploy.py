@@ -18,7 +18,7 @@ from orchestrator.cli.options import (
     Yes,
 )
 from orchestrator.cli.session import leave, opened
-from orchestrator.errors import BadTarget
+from orchestrator.errors import BadInput, BadTarget
 
 if TYPE_CHECKING:
     from orchestrator.app import Fleet
@@ -60,6 +60,9 @@ def deploy(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Carry out a saved plan instead.")
     ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Hash what runs, and put damaged releases in order.")
+    ] = False,
     yes: Yes = False,
     output: Rows = Format.TEXT,
     site: Site = None,
@@ -80,7 +83,7 @@ def deploy(
         if plan is not None:
             _carry_out(fleet, screen, _read(plan), yes=yes, look_again=True)
         else:
-            made = _planned(fleet, screen, target or "", playbook, model)
+            made = _planned(fleet, screen, target or "", playbook, model, repair=repair)
             _carry_out(fleet, screen, made, yes=yes)
 
 
@@ -108,11 +111,17 @@ def rollback(
 
 
 def _planned(
-    fleet: "Fleet", screen: "Screen", target: str, playbook: str | None, models: list[str] | None
+    fleet: "Fleet",
+    screen: "Screen",
+    target: str,
+    playbook: str | None,
+    models: list[str] | None,
+    *,
+    repair: bool = False,
 ) -> "Plan":
     book = fleet.site.playbook(playbook or fleet.settings["playbook"])
     with screen.progress(len(fleet.select(target)), "looking") as bar:
-        return fleet.plan(target, book, models or (), lambda device: bar.step())
+        return fleet.plan(target, book, models or (), lambda device: bar.step(), repair=repair)
 
 
 def _show(screen: "Screen", fleet: "Fleet", made: "Plan") -> dict[str, str]:
@@ -169,12 +178,21 @@ def _write(file: Path, made: "Plan") -> None:
     from orchestrator.rollout.plan import write_plan
 
     beside = file.with_name(f".{file.name}.new")
-    beside.write_bytes(write_plan(made))
-    beside.replace(file)
+    try:
+        beside.write_bytes(write_plan(made))
+        beside.replace(file)
+    except OSError as error:
+        words = (error.strerror or str(error)).lower()
+        raise BadInput(
+            f"cannot be written: {words}", file=str(file), hint="name another file: --out FILE"
+        ) from error
 
 
 def _read(file: Path) -> "Plan":
     from orchestrator.rollout.plan import read_plan
     from orchestrator.site import read_text
 
+    if not file.is_file():
+        hint = "make it: fleet plan --target … --out FILE"
+        raise BadInput("there is no such plan", file=str(file), hint=hint)
     return read_plan(read_text(file), str(file))

@@ -1,13 +1,11 @@
 """A plan carried out: wave by wave, a bounded number of devices at once, one connection each."""
 
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from orchestrator.deploy.claim import Claim
 from orchestrator.deploy.hands import Hands, Scripts
 from orchestrator.deploy.switch import Errand, Progress, switch
 from orchestrator.errors import FleetError
@@ -19,6 +17,7 @@ from orchestrator.transport.transport import DeviceUnreachable, Transport
 
 _STATUS = {
     Why.UNREACHABLE: Status.DEFERRED,
+    Why.UNUSABLE: Status.REFUSED,
     Why.NO_VARIANT: Status.NO_VARIANT,
     Why.NOTHING_TO_GO_BACK_TO: Status.REFUSED,
     Why.UNKNOWN_RELEASE: Status.REFUSED,
@@ -33,6 +32,7 @@ class Reach:
     devices: Callable[[str], Device]
     contents: Callable[[str], bytes]
     scripts: Scripts
+    claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,6 @@ class _Worker:
         self, plan: Plan, reach: Reach, stop: threading.Event, watch: Callable[[Progress], None]
     ) -> None:
         self.plan, self.reach, self.stop, self.watch = plan, reach, stop, watch
-        self.owner = f"{socket.gethostname()[:32]}.{os.getpid()}.{secrets.token_hex(4)}"
 
     def __call__(self, name: str, steps: list[Switch]) -> list[Outcome]:
         errands = [self._errand(step) for step in steps]
@@ -126,10 +125,11 @@ class _Worker:
             step=step,
             manifest=self.plan.manifest(step.manifest),
             playbook=self.plan.playbook,
-            owner=self.owner,
+            owner=self.reach.claim.owner,
             contents=self.reach.contents,
             stopped=self.stop.is_set,
             watch=self.watch,
+            gone=self.reach.claim.gone,
         )
 
 
@@ -169,7 +169,8 @@ def _unchanged(step: Keep | Skip) -> Outcome:
             release=step.release,
             because=step.because,
         )
-    code, _, because = step.because.partition(": ") if step.why is Why.UNREACHABLE else ("", "", "")
+    unseen = step.why in (Why.UNREACHABLE, Why.UNUSABLE)
+    code, _, because = step.because.partition(": ") if unseen else ("", "", "")
     return Outcome(
         device=step.device,
         model=step.model,

@@ -18,9 +18,15 @@ _START = (
 )
 _INSTALL = (
     'r=$1; case $r in "~/"*) r=$HOME/${r#"~/"};; esac; umask 077; '
-    'mkdir -p "$r/bin" && rm -rf "$r"/bin/* && mkdir "$r/bin/.new" && '
-    'tar -x -f - -C "$r/bin/.new" && cat >/dev/null && sync && mv "$r/bin/.new" "$r/bin/$2"'
+    "d=$r/bin/$2; n=$r/bin/.new.$$; "
+    'mkdir -p "$n" && tar -x -f - -C "$n" && cat >/dev/null && sync && '
+    '{ [ -f "$d/device.sh" ] || { rm -rf "$d"; mv "$n" "$d"; }; }; s=$?; '
+    'rm -rf "$n" "$d/${n##*/}"; '
+    'find "$r/bin" -mindepth 1 -maxdepth 1 -mtime +7 ! -name "$2" -exec rm -rf {} + 2>/dev/null; '
+    "exit $s"
 )
+"""Beside, then renamed. Scripts of other versions stay for a week: a switch that reverts by itself,
+or another controller, may still need them."""
 _BEGIN, _END = "=fleet 1=", "=end="
 
 
@@ -29,8 +35,8 @@ class DeviceRefused(FleetError):
 
     owner = Owner.DEVICE
 
-    def __init__(self, device: str, word: str, because: str) -> None:
-        self.device, self.word, self.because = device, word, because
+    def __init__(self, device: str, word: str, because: str, holder: str = "") -> None:
+        self.device, self.word, self.because, self.holder = device, word, because, holder
         where, hint = _REFUSALS.get(word, (("DEPLOY", word.upper().replace("-", "_")), ""))
         self.path = where
         super().__init__(f"{device}: {because}", hint=hint.format(device=device))
@@ -139,18 +145,20 @@ class Hands:
             )
 
     def _answer(self, verb: str, status: int | None, out: bytes, err: bytes) -> Answer:
-        lines = out.decode("utf-8", "replace").splitlines()
-        if _BEGIN not in lines or _END not in lines:
+        _, begun, rest = out.decode("utf-8", "replace").partition(_BEGIN)
+        lines = rest.splitlines()[1:]
+        if not begun or _END not in lines:
             why = _last_line(err) or "nothing on its error output"
             raise BadAnswer(
                 f"{self.device.name}: no whole answer to {verb!r} (exit status {status}): {why}",
                 hint=f"try it by hand: ssh {self.device.user}@{self.device.address} "
                 f"-p {self.device.port} true",
             )
-        ours = lines[lines.index(_BEGIN) + 1 : lines.index(_END)]
+        ours = lines[: lines.index(_END)]
         answer = Answer(tuple((k, v) for k, eq, v in (line.partition("=") for line in ours) if eq))
         if word := answer.one("refused"):
-            raise DeviceRefused(self.device.name, word, answer.one("because"))
+            because, holder = answer.one("because"), answer.one("owner")
+            raise DeviceRefused(self.device.name, word, because, holder)
         return answer
 
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from orchestrator.deploy.hands import Answer, Hands
+from orchestrator.deploy.hands import Answer, BadAnswer, Hands
 from orchestrator.inventory.facts import Facts, InstalledRuntime
 from orchestrator.inventory.profile import Runtime
 from orchestrator.rollout.drift import FileSeen, Hashed
@@ -16,17 +18,32 @@ _CORAL = ("1a6e:089a", "18d1:9302")
 
 
 def observe(hands: Hands, now: datetime) -> Observed:
-    """Ask a device everything in one go."""
+    """Ask a device everything in one go.
+
+    Raises:
+        BadAnswer: what it says makes no sense.
+    """
     answer = hands.call("observe", hands.device.python, timeout_s=60.0)
-    return Observed(
-        device=hands.device.name, facts=read_facts(answer, now), installed=read_installed(answer)
-    )
+    with _understood(hands):
+        facts, installed = read_facts(answer, now), read_installed(answer)
+    return Observed(device=hands.device.name, facts=facts, installed=installed)
 
 
 def current_files(hands: Hands) -> tuple[Hashed, ...]:
-    """The current release of every model, its files hashed by the device just now."""
+    """The current release of every model, its files hashed by the device just now.
+
+    Raises:
+        BadAnswer: what it says makes no sense.
+    """
+    answer = hands.call("hashes", timeout_s=600.0)
+    with _understood(hands):
+        return read_hashes(answer)
+
+
+def read_hashes(answer: Answer) -> tuple[Hashed, ...]:
+    """``model=``, ``current=`` and ``file=`` lines → one value a model."""
     found: list[Hashed] = []
-    for key, value in hands.call("hashes", timeout_s=600.0).lines:
+    for key, value in answer.lines:
         match key:
             case "model":
                 found.append(Hashed(model=value, current=None))
@@ -36,6 +53,17 @@ def current_files(hands: Hands) -> tuple[Hashed, ...]:
                 files = (*found[-1].files, read_file(value))
                 found[-1] = found[-1].model_copy(update={"files": files})
     return tuple(found)
+
+
+@contextmanager
+def _understood(hands: Hands) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, IndexError) as error:
+        raise BadAnswer(
+            f"{hands.device.name}: its answer makes no sense: {error}",
+            hint="is something else than fleet's own script answering there?",
+        ) from error
 
 
 def read_file(line: str) -> FileSeen:
@@ -79,7 +107,10 @@ def read_facts(answer: Answer, now: datetime) -> Facts:
 
 
 def read_installed(answer: Answer) -> tuple[Installed, ...]:
-    """The models on a device with their releases, in order of their names."""
+    """The models on a device with their releases, in order of their names.
+
+    A switch that nobody confirmed goes back by itself, so it does not count as done.
+    """
     models: dict[str, dict[str, Any]] = {}
     model = ""
     for key, value in answer.lines:
@@ -88,6 +119,10 @@ def read_installed(answer: Answer) -> tuple[Installed, ...]:
             models[model] = {"releases": []}
         elif key in ("current", "previous") and model:
             models[model][key] = value or None
+        elif key == "pending" and model:
+            _, to, was, *_ = [*value.split(" "), "", ""]
+            if models[model]["current"] == to:
+                models[model]["current"] = was if was != "-" else None
         elif key == "release" and model:
             models[model]["releases"].append(value)
     return tuple(

@@ -5,9 +5,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.artifact.manifest import MANIFEST, Manifest
-from orchestrator.deploy.hands import DeviceRefused, Hands
+from orchestrator.deploy.hands import Answer, DeviceRefused, Hands
 from orchestrator.deploy.probe import read_file
 from orchestrator.errors import FleetError, Owner
 from orchestrator.rollout.outcome import Outcome, Smoke, Status
@@ -60,7 +61,8 @@ class Progress:
 class Errand:
     """Everything one step needs, and what it has found out so far.
 
-    `contents` gives the bytes of a digest; `stopped` tells whether to give up before the switch.
+    `contents` gives the bytes of a digest; `stopped` tells whether to give up before the switch;
+    `gone` tells of a lease's owner whether it is a controller of this site that is no more.
     """
 
     step: Switch
@@ -70,6 +72,7 @@ class Errand:
     contents: Callable[[str], bytes]
     stopped: Callable[[], bool]
     watch: Callable[[Progress], None]
+    gone: Callable[[str], bool] = lambda owner: False
     bytes_sent: int = 0
     switched: bool = False
     smoke: Smoke | None = None
@@ -111,6 +114,8 @@ def switch(hands: Hands, errand: Errand) -> Outcome:
     except DeviceRefused as error:
         return _refused(hands, errand, error)
     except FleetError as error:
+        if errand.switched:
+            return _unanswered(errand, error)
         _give_up(hands, errand, "discard")
         return errand.outcome(
             Status.FAILED_UNCHANGED, error.message, code=error.code, hint=error.hint
@@ -148,13 +153,13 @@ def _prepare(hands: Hands, errand: Errand) -> Mapping[str, str] | None:
     """Take the lease, tidy up, check space; digests of what is there, or None if nothing is to do."""
     step, manifest = errand.step, errand.manifest
     need_kib = math.ceil(step.bytes_to_send / 1024) + _MARGIN_KIB
-    answer = hands.call(
-        "prepare",
-        *(step.model, step.release, errand.owner, str(_LEASE_S)),
-        *(str(need_kib), str(len(manifest.files) + 16)),
-    )
+    space = (str(need_kib), str(len(manifest.files) + 16))
+    answer = _with_lease(hands, errand, space)
     current = answer.one("current") or None
+    there = {seen.path: seen.sha256 for seen in map(read_file, answer.all("file"))}
     if current == step.release:
+        if there != _wanted(manifest):
+            return {}  # damaged while it runs: proved beside it, then put in its place
         hands.call("leave", step.model, errand.owner)
         return None
     if current != step.was:
@@ -163,11 +168,22 @@ def _prepare(hands: Hands, errand: Errand) -> Mapping[str, str] | None:
             "changed",
             f"runs {current or 'nothing'}, and the plan was made for {step.was or 'nothing'}",
         )
-    there = {seen.path: seen.sha256 for seen in map(read_file, answer.all("file"))}
     if answer.one("made") and there != _wanted(manifest):
         hands.call("drop", step.model, step.release, errand.owner)
         return {}
     return there
+
+
+def _with_lease(hands: Hands, errand: Errand, space: tuple[str, str]) -> Answer:
+    """Prepare under a lease; one that a dead controller of this site still holds is ended first."""
+    args = (errand.step.model, errand.step.release, errand.owner, str(_LEASE_S), *space)
+    try:
+        return hands.call("prepare", *args)
+    except DeviceRefused as error:
+        if error.word != "locked" or not errand.gone(error.holder):
+            raise
+        hands.call("leave", errand.step.model, error.holder)
+        return hands.call("prepare", *args)
 
 
 def _wanted(manifest: Manifest) -> dict[str, str]:
@@ -214,19 +230,40 @@ def _smoke(hands: Hands, errand: Errand) -> tuple[Smoke, str]:
         timeout_s=deadline_s + 30,
     )
     text = answer.one("smoke")
-    try:
-        report = json.loads(text)
-    except ValueError:
-        return Smoke(passed=False, because=f"the smoke test said {text[:200]!r}"), text
+    report = _report(text)
+    if report is None:
+        how = _ending(answer.one("ended"))
+        said = f"said {text[:200]!r}" if text else "said nothing"
+        return Smoke(passed=False, because=f"the smoke test {how} and {said}"), text
     evidence = str(report.pop("evidence", ""))
     kind = report.pop("kind", "")
     known = {key: value for key, value in report.items() if key in Smoke.model_fields}
     return Smoke(**known), evidence or kind
 
 
+def _report(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _ending(status: str) -> str:
+    """How a shell's ``$?`` reads in words."""
+    if not status.isdigit():
+        return "ended"
+    return f"was killed by signal {int(status) - 128}" if int(status) > 128 else f"exited {status}"
+
+
 def _line_lost(errand: Errand, error: DeviceUnreachable) -> Outcome:
     if not errand.switched:
         return errand.outcome(Status.DEFERRED, error.message, code=error.code, hint=error.hint)
+    return _unanswered(errand, error)
+
+
+def _unanswered(errand: Errand, error: FleetError) -> Outcome:
+    """It was told to switch, and what came of it was not heard."""
     because = (
         f"{error.message}; it was switching: unless confirmed it goes back to "
         f"{errand.step.was or 'nothing'} within {errand.playbook.confirm_within_s} s"

@@ -10,6 +10,11 @@ from orchestrator.values import Labels, Name, Value
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\[:][A-Za-z0-9._:%\[\]-]*$")]
 """An address or user name: no blanks, no quotes, nothing a shell or ssh option could be made of."""
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+StorageRoot = Annotated[str, Field(pattern=r"^(~/|/)[A-Za-z0-9._/@+-]+$")]
+"""A folder on the device; may begin with ``~/``."""
+
 
 class Device(Value):
     """A device as the inventory describes it, what its file and its profile say already filled in.
@@ -20,7 +25,7 @@ class Device(Value):
     name: Name
     address: Word
     profile: Name
-    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    port: Port = 22
     user: Word
     identity_file: str | None = None
     known_hosts: str | None = None
@@ -28,7 +33,7 @@ class Device(Value):
     labels: Labels = ()
     facts: DeclaredFacts = DeclaredFacts()
     python: str = "python3"
-    storage_root: Annotated[str, Field(pattern=r"^(~/|/)[A-Za-z0-9._/@+-]+$")] = "~/.fleet"
+    storage_root: StorageRoot = "~/.fleet"
     emulated: bool = False
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.errors import nearest
-from orchestrator.inventory.device import Device, Group
+from orchestrator.inventory.device import Device, Group, Port, StorageRoot, Word
 from orchestrator.inventory.profile import Profile
 from orchestrator.values import Value
 from orchestrator.yamltext import Document
@@ -18,12 +18,12 @@ N = TypeVar("N", Profile, Group)
 class Defaults(Value):
     """What every device of one file has unless it says otherwise; a device's own words win."""
 
-    user: str | None = None
-    port: int | None = None
+    user: Word | None = None
+    port: Port | None = None
     identity_file: str | None = None
     known_hosts: str | None = None
     python: str | None = None
-    storage_root: str | None = None
+    storage_root: StorageRoot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ def read_inventory(texts: Iterable[tuple[str, str]]) -> Inventory:
         document.only("defaults", "profiles", "groups", "devices")
     profiles = _named(documents, "profiles", Profile)
     groups = _named(documents, "groups", Group)
+    _refuse_names_of_two_things(documents, groups)
     devices = _devices(documents, profiles, groups)
     _refuse_bad_children(documents, groups)
     return Inventory(devices, groups, profiles)
@@ -114,13 +115,30 @@ def _profile(document: Document, path: tuple[str, str], profiles: Mapping[str, P
         raise document.refuse(
             f"device {path[1]!r} names no profile", path, hint="add a line profile: …"
         )
-    if name not in profiles:
+    if not isinstance(name, str) or name not in profiles:
         raise document.refuse(
             f"device {path[1]!r} has unknown profile {name!r}{nearest(str(name), profiles)}",
             (*path, "profile"),
             hint=f"known profiles: {', '.join(profiles)}",
         )
     return profiles[name]
+
+
+def _refuse_names_of_two_things(documents: Iterable[Document], groups: Mapping[str, Group]) -> None:
+    """A target must mean one thing: ``all``, a group, or a device."""
+    for document in documents:
+        for section in ("groups", "devices"):
+            if "all" in document.section(section):
+                raise document.refuse(
+                    "'all' already means every device", (section, "all"), hint="rename it"
+                )
+        for name in document.section("devices"):
+            if name in groups:
+                raise document.refuse(
+                    f"device {name!r} has the name of a group",
+                    ("devices", name),
+                    hint="rename one of them: a target could mean either",
+                )
 
 
 def _refuse_twice(document: Document, path: tuple[str, str], first: dict[str, str]) -> None:

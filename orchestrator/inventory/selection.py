@@ -18,6 +18,9 @@ from orchestrator.inventory.inventory import Inventory
 
 _TOKEN = re.compile(r"\s*(?:(?P<op>>=|<=|!=|[=<>])|(?P<mark>[&|,!()])|(?P<word>[\w.*?\[\]:@/+-]+))")
 
+_MAX_DEPTH = 64
+"""How deep ``!`` and ``(`` may nest; nobody reads deeper ones."""
+
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -44,6 +47,11 @@ def select(
         BadTarget: the expression does not parse, names an unknown key, or selects nothing.
         NotFound: a name is neither a device nor a group, and a glob matches no device.
     """
+    if not inventory.devices:
+        raise BadTarget(
+            "there is no device yet",
+            hint="describe one in devices.yaml, or start an emulated fleet: fleet lab up",
+        )
     known = {
         device.name: attributes(inventory, device, (facts or {}).get(device.name))
         for device in inventory.devices.values()
@@ -81,11 +89,15 @@ def attributes(inventory: Inventory, device: Device, facts: Facts | None) -> Att
     return {**found, **{key: (value,) for key, value in device.labels}}
 
 
+_NEVER_0 = ("ram_mib", "ram_free_mib", "disk_free_mib")
+"""Facts in which 0 means that the device did not say."""
+
+
 def _answers(facts: Facts) -> Attributes:
     plain = {
         key: value
         for key, value in facts.model_dump(exclude={"observed_at", "runtimes", "emulated"}).items()
-        if value not in (None, "", ())
+        if value not in (None, "", ()) and not (key in _NEVER_0 and value == 0)
     }
     answers = {
         k: tuple(map(str, v)) if isinstance(v, tuple) else (str(v),) for k, v in plain.items()
@@ -109,6 +121,7 @@ class _Parser:
         self.inventory, self.target, self.keys = inventory, target, keys
         self.tokens = self._tokens()
         self.next = 0
+        self.depth = 0
 
     def parse(self) -> Test:
         test = self._either()
@@ -151,14 +164,26 @@ class _Parser:
         return lambda d, a: all(test(d, a) for test in tests)
 
     def _one(self) -> Test:
+        if (token := self._peek("!", "(")) is None:
+            return self._leaf()
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            self._refuse(f"more than {_MAX_DEPTH} '!' and '(' inside each other", token.at)
+        test = self._inner()
+        self.depth -= 1
+        return test
+
+    def _inner(self) -> Test:
         if self._take("!"):
             inner = self._one()
             return lambda d, a: not inner(d, a)
-        if self._take("("):
-            inner = self._either()
-            if self._take(")") is None:
-                self._refuse("a '(' is never closed", len(self.target))
-            return inner
+        self._take("(")
+        inner = self._either()
+        if self._take(")") is None:
+            self._refuse("a '(' is never closed", len(self.target))
+        return inner
+
+    def _leaf(self) -> Test:
         token = self._take()
         if token is None:
             self._refuse("the expression ends too early", len(self.target))

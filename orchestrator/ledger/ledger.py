@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 from sqlmodel import Session, col, create_engine, select
 
 from orchestrator.artifact.manifest import Manifest
@@ -53,13 +53,14 @@ class Ledger:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
         self._engine = _engine(file)
-        ready(self._engine, file)
+        self._writer = self._engine.execution_options(first_to_write=True)
+        ready(self._writer, file)
 
     def begin(self, plan: Plan) -> str:
         """Open a run for a plan and keep its manifests; returns the run's id."""
         now = _now()
         began = f"{now:%Y%m%d-%H%M%S}"
-        with Session(self._engine) as session:
+        with Session(self._writer) as session:
             taken = session.exec(select(RunRow.id).where(col(RunRow.id).startswith(began))).all()
             run = f"{began}-{plan.id[:6]}" + (f"-{len(taken) + 1}" if taken else "")
             session.add(
@@ -80,8 +81,7 @@ class Ledger:
 
     def append(self, run: str, outcome: Outcome, profile: str) -> None:
         """Write one outcome down; it is on the disk when this returns."""
-        writer = self._engine.execution_options(first_to_write=True)
-        with Session(writer) as session:
+        with Session(self._writer) as session:
             row = EntryRow(
                 run=run,
                 at=_now().isoformat(),
@@ -101,7 +101,7 @@ class Ledger:
 
     def end(self, run: str, verdict: str, because: str = "") -> None:
         """Close a run."""
-        with Session(self._engine) as session:
+        with Session(self._writer) as session:
             row = session.get_one(RunRow, run)
             row.ended_at, row.verdict, row.because = _now().isoformat(), verdict, because
             session.add(row)
@@ -109,7 +109,7 @@ class Ledger:
 
     def close_dead_runs(self) -> tuple[str, ...]:
         """Mark runs whose controller is gone as interrupted; returns their ids."""
-        with Session(self._engine) as session:
+        with Session(self._writer) as session:
             rows = session.exec(select(RunRow).where(col(RunRow.ended_at).is_(None))).all()
             dead = [row for row in rows if not _alive(row.pid)]
             for row in dead:
@@ -121,7 +121,7 @@ class Ledger:
 
     def remember(self, facts: Mapping[str, Facts]) -> None:
         """Keep what devices said; the newest answer of each is the one that is kept."""
-        with Session(self._engine) as session:
+        with Session(self._writer) as session:
             for device, said in facts.items():
                 body = said.model_dump_json()
                 session.merge(FactsRow(device=device, at=said.observed_at.isoformat(), body=body))
@@ -135,7 +135,7 @@ class Ledger:
 
     def keep(self, manifests: Iterable[Manifest]) -> None:
         """Keep releases' manifests, so that they can be told apart from unknown ones."""
-        with Session(self._engine) as session:
+        with Session(self._writer) as session:
             for manifest in manifests:
                 session.merge(_manifest_row(manifest, _now()))
             session.commit()
@@ -155,6 +155,10 @@ class Ledger:
         found: dict[tuple[str, str], Expected] = {}
         for row in rows:
             manifest = known.get((row.model, row.release or ""))
+            last = found.get((row.device, row.model))
+            again = last is not None and last.manifest == manifest
+            if again and row.status == Status.ALREADY_CURRENT.value:
+                continue  # named, not hashed: that proves nothing new
             if manifest is not None:
                 since = datetime.fromisoformat(row.at)
                 found[(row.device, row.model)] = Expected(manifest=manifest, since=since)
@@ -199,7 +203,7 @@ class Ledger:
         count = 0
         with Session(self._engine) as session:
             for row in session.exec(select(EntryRow).order_by(col(EntryRow.seq))):
-                if row.chain != _link(last, row):
+                if row.chain != _link(last, row) or not _as_told(row):
                     raise LedgerDamaged(
                         f"{self.file}: entry {row.seq} is not what was appended",
                         hint="restore the ledger from a backup",
@@ -210,7 +214,8 @@ class Ledger:
 
 
 def _engine(file: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
+    url = URL.create("sqlite", database=str(file))
+    engine = create_engine(url, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def _settings(connection: sqlite3.Connection, _: object) -> None:
@@ -221,7 +226,8 @@ def _engine(file: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # The chain's last link is read and the next written by one controller at a time.
+        # Whoever will write takes the lock first: what is read before stays true, and another
+        # controller waits for its turn instead of being told that the database is locked.
         first = connection.get_execution_options().get("first_to_write")
         connection.exec_driver_sql("begin immediate" if first else "begin")
 
@@ -231,6 +237,12 @@ def _engine(file: Path) -> Engine:
 def _link(last: str, row: EntryRow) -> str:
     said = (last, row.run, row.at, row.device, row.model, row.profile, row.outcome)
     return sha256(json.dumps(said).encode())
+
+
+def _as_told(row: EntryRow) -> bool:
+    """Whether the columns for searching still say what the chained outcome says."""
+    told = json.loads(row.outcome)
+    return all(getattr(row, key) == told[key] for key in ("status", "was", "release"))
 
 
 def _entry(row: EntryRow, run: RunRow) -> Entry:

@@ -1,6 +1,7 @@
 """Brings a ledger file to this fleet's schema: made, migrated after a backup, or refused."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -36,11 +37,11 @@ def revision(file: Path) -> str | None:
     if not file.exists():
         return None
     try:
-        with sqlite3.connect(file) as db:
+        with closing(sqlite3.connect(file)) as db:
             row = db.execute("select version_num from alembic_version").fetchone()
-    except sqlite3.OperationalError:
-        return None
     except sqlite3.DatabaseError as error:
+        if "no such table" in str(error):
+            return None
         raise LedgerDamaged(
             f"{file} is not a ledger: {error}",
             hint="put it aside and restore it from a backup, or start a new one by removing it",
@@ -69,7 +70,7 @@ def ready(engine: Engine, file: Path) -> None:
 
 def backup(file: Path, to: Path) -> None:
     """Copy a ledger while others may be reading it."""
-    with sqlite3.connect(file) as source, sqlite3.connect(to) as target:
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
 
 
@@ -78,7 +79,8 @@ def _migrate(engine: Engine) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, HEAD)

@@ -11,7 +11,7 @@ from orchestrator.catalog.variant import RUNS
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
 from orchestrator.inventory.profile import Profile
-from orchestrator.rollout.observation import Observation, Unobserved
+from orchestrator.rollout.observation import Installed, Observation, Unobserved
 from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
 
 
@@ -87,62 +87,59 @@ def to_roll_back(
         present = [i for i in state.installed if i.model in models and i.current]
         if not present:
             wishes.append(_nothing(device.name, ", ".join(models), "it runs nothing of it"))
-        for installed in present:
-            if to is None:
-                release = installed.previous
-            else:
-                release = _named(to, (*installed.releases, *_releases(known, installed.model)))
-            wishes.append(
-                _rolled_back(device, installed.model, release, to, state.facts, known, profiles)
-            )
+        profile = profiles[device.profile]
+        wishes += [_rolled_back(device, i, to, state.facts, known, profile) for i in present]
     return tuple(wishes)
 
 
 def _rolled_back(
     device: Device,
-    model: str,
-    release: str | None,
+    installed: Installed,
     to: str | None,
     facts: Facts,
     known: Mapping[tuple[str, str], Manifest],
-    profiles: Mapping[str, Profile],
+    profile: Profile,
 ) -> Wish:
-    if release is None and to is None:
+    model = installed.model
+    if to is None and installed.previous is None:
         return _nothing(device.name, model, "there is no previous release on it")
-    manifest = known.get((model, release or ""))
-    if manifest is None:
+    meant = _meant(to, installed, sorted(name for owner, name in known if owner == model))
+    versions = sorted({name.partition("+")[0] for name in meant})
+    manifests = [known[model, name] for name in meant if (model, name) in known]
+    if not manifests or len(versions) > 1:
+        no_release = f"no release {to or installed.previous!r} is known for it"
         return Skip(
             device=device.name,
             model=model,
             why=Why.UNKNOWN_RELEASE,
-            because=f"no release {release or to!r} is known for it",
+            because=f"{to!r} could be {' or '.join(versions)}" if versions[1:] else no_release,
             hint=f"see fleet history --device {device.name}",
         )
-    able = [r for r in profiles[device.profile].runtimes if r in RUNS[manifest.runs_as]]
-    runtime = next((r for r in able if facts.version_of(r) is not None), None)
-    if runtime is None:
-        needs = " or ".join(r.value for r in RUNS[manifest.runs_as])
-        return Skip(
-            device=device.name,
-            model=model,
-            why=Why.NO_VARIANT,
-            because=f"{manifest.release} needs {needs}, which is not installed",
-        )
-    because = "the previous release" if to is None else f"asked for {to}"
-    return Desired(device.name, model, manifest, runtime, because)
+    for manifest in manifests:
+        able = [r for r in profile.runtimes if r in RUNS[manifest.runs_as]]
+        runtime = next((r for r in able if facts.version_of(r) is not None), None)
+        if runtime is not None:
+            because = "the previous release" if to is None else f"asked for {to}"
+            return Desired(device.name, model, manifest, runtime, because)
+    needs = " or ".join(r.value for r in RUNS[manifests[0].runs_as])
+    return Skip(
+        device=device.name,
+        model=model,
+        why=Why.NO_VARIANT,
+        because=f"{manifests[0].release} needs {needs}, which is not installed",
+    )
 
 
-def _named(to: str, releases: Iterable[str]) -> str | None:
-    """The release that is `to`, or the only one that begins with it up to a whole word."""
-    names = list(dict.fromkeys(releases))
-    if to in names:
-        return to
-    begun = [name for name in names if name.startswith((f"{to}+", f"{to}."))]
-    return begun[0] if begun else None
+def _meant(to: str | None, installed: Installed, known: Iterable[str]) -> tuple[str, ...]:
+    """The previous release, or the one that is `to`, or all that begin with it up to a whole word.
 
-
-def _releases(known: Mapping[tuple[str, str], Manifest], model: str) -> tuple[str, ...]:
-    return tuple(release for owner, release in known if owner == model)
+    What is on the device comes first, so that going back needs no transfer if it can.
+    """
+    if to is None:
+        return (installed.previous,) if installed.previous else ()
+    on_device = (installed.current, installed.previous, *installed.releases)
+    names = [name for name in dict.fromkeys((*on_device, *known)) if name]
+    return (to,) if to in names else tuple(n for n in names if n.startswith((f"{to}+", f"{to}.")))
 
 
 def _nothing(device: str, model: str, because: str) -> Skip:

@@ -129,7 +129,7 @@ def compare(
         return Finding.MISSING, "no current release on the device"
     if found not in known:
         return Finding.UNKNOWN, f"release {found} was never deployed from this ledger"
-    if wrong := _wrong_files(known[found], seen.files):
+    if wrong := damage(known[found], seen.files):
         return Finding.DRIFT, "; ".join(wrong)
     if expected is None or found != expected.release:
         was = expected.release if expected else "nothing"
@@ -137,7 +137,8 @@ def compare(
     return Finding.MATCH, "every file has the digest it was proved with"
 
 
-def _wrong_files(manifest: Manifest, files: Sequence[FileSeen]) -> list[str]:
+def damage(manifest: Manifest, files: Sequence[FileSeen]) -> list[str]:
+    """What is wrong with the files of a release, in words; nothing where all are as proved."""
     seen = {file.path: file for file in files}
     wanted: dict[str, str] = {file.path: file.sha256 for file in manifest.files}
     wanted[MANIFEST] = manifest.sha256

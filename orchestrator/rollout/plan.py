@@ -1,12 +1,12 @@
 """A plan: what every device of a target runs now and shall run, as one content-addressed value."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Reason
@@ -28,6 +28,7 @@ class Why(StrEnum):
     """Why a device is left as it is although it was named."""
 
     UNREACHABLE = "unreachable"
+    UNUSABLE = "unusable"
     NO_VARIANT = "no-variant"
     NOTHING_TO_GO_BACK_TO = "nothing-to-go-back-to"
     UNKNOWN_RELEASE = "unknown-release"
@@ -84,6 +85,17 @@ class Plan(Value):
     steps: tuple[Step, ...]
     waves: tuple[PlannedWave, ...]
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        known = {manifest.sha256 for manifest in self.manifests}
+        for step in self.steps:
+            if not isinstance(step, Skip) and step.manifest not in known:
+                raise ValueError(f"the manifest of {step.device!r} is not in the plan")
+        dealt = sorted(device for wave in self.waves for device in wave.devices)
+        if dealt != sorted({step.device for step in self.switches}):
+            raise ValueError("a changing device must stand in exactly one wave")
+        return self
+
     @cached_property
     def id(self) -> str:
         """The first 12 digits of the digest of everything in it."""
@@ -120,13 +132,18 @@ def plan(
     wishes: Iterable[Wish],
     observations: Mapping[str, Observation],
     profiles: Mapping[str, str],
-    bytes_to_send: Callable[[Manifest], int] = lambda manifest: manifest.size_bytes,
+    damaged: Mapping[tuple[str, str], str] | None = None,
 ) -> Plan:
-    """Compare what is wished with what was seen; one step for each, in the order of the wishes."""
+    """Compare what is wished with what was seen; one step for each, in the order of the wishes.
+
+    Args:
+        damaged: what is wrong with running releases, by device and model; these are put right.
+    """
     steps: list[Step] = []
     manifests: dict[str, Manifest] = {}
     for wish in wishes:
-        step = _step(wish, observations[wish.device], bytes_to_send)
+        harm = (damaged or {}).get((wish.device, wish.model), "")
+        step = _step(wish, observations[wish.device], harm)
         steps.append(step)
         if isinstance(wish, Desired):
             manifests[wish.manifest.sha256] = wish.manifest
@@ -141,14 +158,14 @@ def plan(
     )
 
 
-def _step(wish: Wish, seen: Observation, bytes_to_send: Callable[[Manifest], int]) -> Step:
+def _step(wish: Wish, seen: Observation, harm: str) -> Step:
     if isinstance(wish, Skip):
         return wish
     if isinstance(seen, Unobserved):
         return unreachable(seen, wish.model)
     installed = seen.of(wish.model)
     release = wish.manifest.release
-    if installed.current == release:
+    if installed.current == release and not harm:
         return Keep(
             device=wish.device,
             model=wish.model,
@@ -163,17 +180,17 @@ def _step(wish: Wish, seen: Observation, bytes_to_send: Callable[[Manifest], int
         release=release,
         manifest=wish.manifest.sha256,
         runtime=wish.runtime,
-        bytes_to_send=0 if release in installed.releases else bytes_to_send(wish.manifest),
-        because=wish.because,
+        bytes_to_send=wish.manifest.size_bytes if harm or release not in installed.releases else 0,
+        because=f"repair: {harm}" if harm else wish.because,
     )
 
 
 def unreachable(seen: Unobserved, model: str) -> Skip:
-    """The step of a device that did not answer."""
+    """The step of a device that did not answer, or answered that nothing can be done on it."""
     return Skip(
         device=seen.device,
         model=model,
-        why=Why.UNREACHABLE,
+        why=Why.UNREACHABLE if seen.code.startswith("TRANSPORT") else Why.UNUSABLE,
         because=f"{seen.code}: {seen.because}",
         hint=seen.hint,
     )
@@ -211,6 +228,12 @@ def read_plan(text: str, file: str) -> Plan:
         return Plan.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
+        if problem["loc"] == ("format",):
+            raise BadInput(
+                f"written by another fleet: format {problem['input']!r}, and this one reads 1",
+                file=file,
+                hint="upgrade fleet, or make a new plan",
+            ) from error
         where = ".".join(map(str, problem["loc"]))
         raise BadInput(
             f"not a plan, at {where or 'its start'}: {problem['msg']}",

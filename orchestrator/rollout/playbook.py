@@ -74,7 +74,8 @@ def waves(
     for index, wave in enumerate(playbook.waves):
         last = index == len(playbook.waves) - 1
         chosen = left if last else _chosen(wave.size, left, len(devices), profiles)
-        left = [name for name in left if name not in set(chosen)]
+        taken = set(chosen)
+        left = [name for name in left if name not in taken]
         if chosen:
             may_fail = _count(wave.max_failed, len(chosen), up=False)
             planned.append(PlannedWave(name=wave.name, devices=tuple(chosen), may_fail=may_fail))

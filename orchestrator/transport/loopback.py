@@ -1,12 +1,14 @@
 """This machine as a device: commands run here, below a folder of their own. For tests and benches."""
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from orchestrator.transport.transport import Completed, DeviceUnreachable
 
@@ -67,33 +69,62 @@ class LoopbackTransport:
                 stderr=subprocess.PIPE,
                 cwd=self.home,
                 env={**os.environ, "HOME": str(self.home)},
+                start_new_session=True,
             )
         except OSError as error:  # as a shell answers: 127 not found, 126 not executable
             status = 127 if isinstance(error, FileNotFoundError) else 126
             return Completed(status, b"", f"{argv[0]}: {error.strerror}\n".encode())
-        stdin, process.stdin = process.stdin, None  # the feeder's, not communicate's
-        feeder = threading.Thread(target=_feed, args=(stdin, source, sent), daemon=True)
-        feeder.start()
-        try:
-            out, err = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            process.wait()
-            raise DeviceUnreachable(
-                self.device, f"no answer to {argv[0]!r} within {timeout_s:g} s"
-            ) from error
-        feeder.join(timeout=1.0)
+        with process:
+            feeder = _Feeder(process, source, sent)
+            try:
+                out, err = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired as error:
+                _kill(process)
+                raise DeviceUnreachable(
+                    self.device, f"no answer to {argv[0]!r} within {timeout_s:g} s"
+                ) from error
+            finally:
+                feeder.join(timeout=1.0)
+            if feeder.raised is not None:
+                raise feeder.raised
         return Completed(process.returncode if process.returncode >= 0 else None, out, err)
 
 
-def _feed(stdin: IO[bytes] | None, source: BinaryIO | None, sent: Callable[[int], None]) -> None:
-    if source is None or stdin is None:
-        return
-    try:
-        while piece := source.read(_PIECE):
-            stdin.write(piece)
-            stdin.flush()
-            sent(len(piece))
-        stdin.close()
-    except BrokenPipeError:
-        return  # the command has read enough; its exit status says what it thought of it
+class _Feeder(threading.Thread):
+    """Writes the input while the outputs are read; what a listener raises ends the command."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        source: BinaryIO | None,
+        sent: Callable[[int], None],
+    ) -> None:
+        super().__init__(daemon=True)
+        self.raised: Exception | None = None
+        self._process, self._source, self._sent = process, source, sent
+        self._stdin, process.stdin = process.stdin, None  # ours, not communicate's
+        self.start()
+
+    def run(self) -> None:
+        """Write everything, or until the command has read enough."""
+        if self._stdin is None or self._source is None:
+            return
+        try:
+            while piece := self._source.read(_PIECE):
+                self._stdin.write(piece)
+                self._stdin.flush()
+                self._sent(len(piece))
+        except BrokenPipeError:
+            pass  # the command has read enough; its exit status says what it thought of it
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+            self.raised = error
+            _kill(self._process)
+        finally:
+            with suppress(BrokenPipeError):
+                self._stdin.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command and whatever it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

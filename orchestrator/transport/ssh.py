@@ -1,7 +1,9 @@
 """SSH through Fabric and Paramiko, here and nowhere else: strict pinned host keys, one connection."""
 
+import logging
 import shlex
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,9 @@ from orchestrator.transport.transport import (
     HostKeyUnknown,
     LoginRefused,
 )
+
+# What goes wrong comes back as an error; Paramiko's own words would stand between the screen's lines.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _PIECE = 1 << 15
 _CONNECT_S = 15.0
@@ -76,7 +81,7 @@ class SshTransport:
             line.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             line.set_keepalive(15)
             self._line = line
-        except (SSHException, OSError, EOFError) as error:
+        except (SSHException, OSError, EOFError, ValueError) as error:
             self._connection.close()
             raise _unreachable(address, error) from error
 
@@ -122,12 +127,13 @@ class SshTransport:
             channel = self._line.open_session(timeout=min(timeout_s, _CONNECT_S))
             with channel:
                 channel.settimeout(timeout_s)
-                channel.exec_command(shlex.join(argv))
+                # `exec`: no shell stands between, so that a signal is seen as one
+                channel.exec_command("exec " + shlex.join(argv))
+                drains = _Drain(channel.recv, until), _Drain(channel.recv_stderr, until)
                 if source is not None:
                     _feed(channel, source, until, sent)
                 channel.shutdown_write()
-                out = _drain(channel, channel.recv, until)
-                err = _drain(channel, channel.recv_stderr, until)
+                out, err = (drain.all() for drain in drains)
                 if not channel.status_event.wait(max(0.0, until - time.monotonic())):
                     raise TimeoutError
                 status = channel.exit_status
@@ -190,14 +196,36 @@ def _feed(
         sent(len(piece))
 
 
-def _drain(channel: paramiko.Channel, read: Callable[[int], bytes], until: float) -> bytes:
-    pieces: list[bytes] = []
-    while True:
-        channel.settimeout(max(0.1, until - time.monotonic()))
-        piece = read(_PIECE)
-        if not piece:
-            return b"".join(pieces)
-        pieces.append(piece)
+class _Drain(threading.Thread):
+    """Reads one output while the other one and the input go on: a full window stops all three."""
+
+    def __init__(self, read: Callable[[int], bytes], until: float) -> None:
+        super().__init__(daemon=True)
+        self._read, self._until = read, until
+        self._pieces: list[bytes] = []
+        self.start()
+
+    def run(self) -> None:
+        """Read up to the end of the output, of the channel, or of the time."""
+        while time.monotonic() < self._until:
+            try:
+                piece = self._read(_PIECE)
+            except TimeoutError:
+                continue
+            if not piece:
+                return
+            self._pieces.append(piece)
+
+    def all(self) -> bytes:
+        """Everything there was.
+
+        Raises:
+            TimeoutError: the command did not come to an end.
+        """
+        self.join(max(0.0, self._until - time.monotonic()))
+        if self.is_alive() or time.monotonic() >= self._until:
+            raise TimeoutError
+        return b"".join(self._pieces)
 
 
 def _unreachable(address: Address, error: BaseException) -> DeviceUnreachable:
@@ -232,6 +260,15 @@ def _unreachable(address: Address, error: BaseException) -> DeviceUnreachable:
                 hint="name the right identity_file in the inventory",
             )
     words = str(error) or type(error).__name__
+    if isinstance(error, ValueError) or "private key" in words:
+        return LoginRefused(
+            device,
+            f"{address.identity} cannot be used as a private key ({words})",
+            hint="name the right identity_file in the inventory",
+        )
+    if "banner" in words or words == "No existing session":
+        words = "took the connection and did not answer as an SSH server: frozen, or another one"
+        return DeviceUnreachable(device, f"{where} {words}")
     return DeviceUnreachable(device, f"{where}: {words}")
 
 

@@ -16,6 +16,7 @@ here=${0%/*}
 root=$1
 verb=$2
 shift 2
+# shellcheck disable=SC2088 # the tilde is the controller's word for our home
 case $root in "~/"*) root=$HOME/${root#"~/"} ;; esac
 
 say() { printf '%s=%s\n' "$1" "$2"; }
@@ -68,14 +69,14 @@ take_lease() { # take_lease OWNER SECONDS: a dead owner's lease is taken over
     ends=$(($(date +%s) + $2))
     for attempt in 1 2 3; do
         if mkdir "$m/lock" 2>/dev/null; then
-            echo "$1 $ends" >"$m/lock/owner.new" && mv -f "$m/lock/owner.new" "$m/lock/owner" ||
-                { rm -rf "$m/lock"; refuse unwritable "cannot write below $m: $(df_words)"; }
-            return 0
+            sign_lease "$1" && return 0
+            rm -rf "$m/lock"
+            refuse unwritable "cannot write below $m: $(df_words)"
         fi
         owner='' until=0
         { read -r owner until <"$m/lock/owner"; } 2>/dev/null
         if [ "$owner" = "$1" ]; then
-            echo "$1 $ends" >"$m/lock/owner.new" && mv -f "$m/lock/owner.new" "$m/lock/owner"
+            sign_lease "$1"
             return 0
         fi
         if [ "$until" -gt "$(date +%s)" ] 2>/dev/null; then
@@ -83,11 +84,18 @@ take_lease() { # take_lease OWNER SECONDS: a dead owner's lease is taken over
             refuse locked "another controller ($owner) is at work here for at most" \
                 "$((until - $(date +%s))) s"
         fi
-        [ -n "$owner" ] || sleep 1 # made a moment ago: let its owner be written
+        if [ -z "$owner" ] && [ "$attempt" = 1 ]; then
+            sleep 1 # made a moment ago: let its owner be written, and look again
+            continue
+        fi
         mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && rm -rf "$m/lock.dead.$$"
     done
-    [ -d "$m" ] && [ -w "$m" ] || refuse unwritable "cannot write below $m"
+    [ -d "$m/lock" ] || refuse unwritable "cannot make $m/lock: $(mkdir "$m/lock" 2>&1); $(df_words)"
     refuse locked "another controller took the lease just now"
+}
+
+sign_lease() { # sign_lease OWNER: whose it is, and until when
+    echo "$1 $ends" >"$m/lock/owner.new" && mv -f "$m/lock/owner.new" "$m/lock/owner"
 }
 
 leave() { # leave OWNER
@@ -98,26 +106,46 @@ leave() { # leave OWNER
 }
 
 # --- an unconfirmed switch goes back by itself ------------------------------------------------
+#
+# `pending` holds TOKEN TO WAS PREVIOUS, `-` for none. Whoever renames it decides: `confirm` to
+# `confirmed`, `revert` to `reverting`, which stays until everything is as it was.
+
+read_pending() { # read_pending FILE → token to was before
+    token='' to='' was='' before=''
+    { read -r token to was before <"$m/$1"; } 2>/dev/null
+}
 
 revert() { # revert TOKEN: undo the pending switch if it is still that one
-    token='' was='' to=''
-    { read -r token to was <"$m/pending"; } 2>/dev/null || return 0
+    read_pending pending || return 0
     [ "$token" = "$1" ] || return 0
-    if [ "$was" = - ]; then
-        note revert-to-nothing "$to"
-        rm -f "$m/current"
-    elif [ -d "$m/releases/$was" ]; then
-        note revert "$was"
-        point current "$was"
-    fi
-    rm -f "$m/pending"
+    mv -f "$m/pending" "$m/reverting" 2>/dev/null && go_back
+}
+
+go_back() { # make `current` and `previous` what they were before the switch
+    read_pending reverting || return 0
+    note revert "$was"
+    set_link current "$was"
+    set_link previous "$before"
     flush "$m"
+    rm -f "$m/reverting"
     say reverted "$was"
 }
 
-revert_whatever_is_pending() {
-    token=''
-    { read -r token to was <"$m/pending"; } 2>/dev/null && revert "$token"
+set_link() { # set_link LINK RELEASE|-
+    if [ "${2:--}" = - ]; then rm -f "$m/$1"
+    elif [ -d "$m/releases/$2" ] && [ "$(linked "$1")" != "$2" ]; then point "$1" "$2"; fi
+}
+
+go_on() { # what ran before a confirmed switch is what one goes back to
+    read_pending confirmed || return 0
+    [ "$was" = - ] || set_link previous "$was"
+    rm -f "$m/confirmed"
+}
+
+settle() { # finish whatever a lost controller or a power cut left half done
+    go_on
+    go_back
+    read_pending pending && revert "$token"
 }
 
 # --- verbs that only look ---------------------------------------------------------------------
@@ -170,7 +198,9 @@ installed() {
         say model "${m##*/}"
         say current "$(linked current)"
         say previous "$(linked previous)"
-        [ -e "$m/pending" ] && say pending "$(first_line "$m/pending")"
+        for file in "$m/pending" "$m/reverting"; do
+            [ -e "$file" ] && say pending "$(first_line "$file")"
+        done
         for manifest in "$folder"/*/manifest.json; do
             [ -e "$manifest" ] || continue
             made=${manifest%/manifest.json}
@@ -205,12 +235,12 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
     mkdir -p "$m/releases" "$m/staging" 2>/dev/null ||
         refuse unwritable "cannot make $m: $(mkdir -p "$m/releases" "$m/staging" 2>&1)"
     take_lease "$3" "$4"
-    revert_whatever_is_pending
+    settle
     for left in "$m"/staging/* "$m"/lock.dead.* "$m"/.try "$m"/.current.new "$m"/.previous.new; do
         [ "$left" = "$part" ] || rm -rf "$left"
     done
     say current "$(linked current)"
-    if [ -d "$made" ]; then hashes "$made"; say made 1; return 0; fi
+    if [ -d "$made" ]; then rm -rf "$part"; hashes "$made"; say made 1; return 0; fi
     [ -d "$part" ] && hashes "$part"
     have=0
     [ -d "$part" ] && have=$(du -sk "$part") && have=${have%%[!0-9]*}
@@ -224,6 +254,7 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
 }
 
 available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUNTPOINT
+    # shellcheck disable=SC2046 # into words
     set -- $(df "$1" "$m" 2>/dev/null | tail -n 1)
     [ $# -lt 4 ] || shift $(($# - 3))
     case ${1:-} in '' | *[!0-9]*) echo 0 ;; *) echo "$1" ;; esac
@@ -250,18 +281,24 @@ holds() { # holds OWNER: whether the lease is still ours
 
 smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
     use_model "$1" "$2"
-    folder=$made
-    [ -d "$folder" ] || folder=$part
+    folder=$part
+    [ -d "$folder" ] || folder=$made
     [ -d "$folder" ] || refuse no-release "$release is not on the device"
     command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
-    say smoke "$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1 | tail -n 1)"
+    said=$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1)
+    say ended $?
+    say smoke "$(echo "$said" | tail -n 1)"
 }
 
 activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
     use_model "$1" "$2"
     holds "$3"
     now=$(linked current)
-    if [ "$now" = "$release" ]; then say current "$now"; return 0; fi
+    if [ "$now" = "$release" ]; then
+        [ ! -d "$part" ] || repair
+        say current "$now"
+        return 0
+    fi
     [ "${now:--}" = "$4" ] || refuse changed "runs ${now:-nothing}, and $4 was expected"
     if [ ! -d "$made" ]; then
         [ -d "$part" ] || refuse no-release "$release is not on the device"
@@ -269,9 +306,11 @@ activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
     fi
     flush "$made"/* "$made" "$m/releases"
     note activate "$release"
-    if [ -n "$now" ]; then point previous "$now" || refuse unwritable "cannot switch previous"; fi
-    echo "$5 $release ${now:--}" >"$m/pending.new" && mv -f "$m/pending.new" "$m/pending" ||
+    before=$(linked previous)
+    if ! echo "$5 $release ${now:--} ${before:--}" >"$m/pending.new" ||
+        ! mv -f "$m/pending.new" "$m/pending"; then
         refuse unwritable "cannot write $m/pending"
+    fi
     flush "$m/pending" "$m"
     point current "$release" || { revert "$5"; refuse unwritable "cannot switch current"; }
     flush "$m"
@@ -286,11 +325,29 @@ detach() {
     else nohup "$@" </dev/null >/dev/null 2>&1 & fi
 }
 
+repair() { # the running release is damaged and a proved one is staged: current never points at less
+    note repair "$release"
+    rm -rf "$made.repair"
+    cp -a "$part" "$made.repair" || { rm -rf "$made.repair"; refuse unwritable "no room to repair: $(df_words)"; }
+    flush "$made.repair"/* "$made.repair" "$m/releases"
+    point current "$release.repair" || refuse unwritable "cannot switch current"
+    flush "$m"
+    rm -rf "$made" && mv "$part" "$made"
+    flush "$made"/* "$made" "$m/releases"
+    point current "$release" || refuse unwritable "cannot switch current"
+    flush "$m"
+    rm -rf "$made.repair"
+}
+
 confirm() { # confirm MODEL RELEASE OWNER KEEP
     use_model "$1" "$2"
     now=$(linked current)
     [ "$now" = "$release" ] || refuse reverted "runs ${now:-nothing} again: the switch was not confirmed in time"
-    rm -f "$m/pending"
+    if [ -e "$m/pending" ]; then
+        mv -f "$m/pending" "$m/confirmed" 2>/dev/null ||
+            refuse reverted "it is going back: the switch was not confirmed in time"
+        go_on
+    fi
     note confirm "$release"
     flush "$m"
     rm -rf "$m"/staging/*
@@ -304,6 +361,7 @@ keep_only() { # keep_only COUNT: current, previous, and the newest others up to 
     before=$(linked previous)
     kept=1
     [ -n "$before" ] && kept=2
+    # shellcheck disable=SC2045 # releases' names hold no blanks
     for name in $(ls -t "$m/releases"); do
         case $name in "$now" | "$before") continue ;; esac
         kept=$((kept + 1))

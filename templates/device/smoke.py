@@ -127,7 +127,7 @@ def compare(numpy, run, inputs, wanted, allowed, cases):
                     kind="wrong-output",
                     cases=case + 1,
                     worst_output=name,
-                    worst_diff=most if most == most else None,
+                    worst_diff=most if numpy.isfinite(most) else None,
                     allowed_diff=limit,
                 )
             share = most / limit if limit else most

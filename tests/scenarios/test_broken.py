@@ -1,0 +1,152 @@
+"""Devices that cannot take a release: each says why, and keeps what it runs."""
+
+import pytest
+
+
+def python_that(site, device: str, body: str) -> None:
+    """Name a Python of the device's own that runs `body` first."""
+    place = site.home(device) / "bin"
+    place.mkdir(exist_ok=True)
+    (place / "python").write_text(f'#!/bin/sh\n{body}\nexec python3 "$@"\n')
+    (place / "python").chmod(0o755)
+    site.describe(device, python="/home/pi/bin/python")
+
+
+def test_a_full_disk_is_found_before_anything_is_sent_and_mending_it_is_enough(site, break_device):
+    (old,) = site.had("1.0", on=["pi-01"])
+    new = site.offer("2.0")
+    break_device("pi-01", "full-disk")
+
+    full = site.deploy("pi-01")
+    left = site.running("pi-01")
+    site.lab.mend("pi-01")
+    mended = site.deploy("pi-01")
+
+    assert full.outcome["status"] == "failed-unchanged"
+    assert full.outcome["code"] == "DEPLOY > PREFLIGHT > DISK_SPACE"
+    assert "KiB are free" in full.outcome["because"]
+    assert full.outcome["bytes_sent"] == 0
+    assert left == [old]
+    assert (mended.code, site.running("pi-01")) == (0, [new])
+
+
+def test_a_storage_root_that_cannot_be_written_is_named(site):
+    (old,) = site.had("1.0", on=["pi-01"])
+    site.offer("2.0")
+    site.place("pi-01").chmod(0o555)
+
+    done = site.deploy("pi-01")
+    site.place("pi-01").chmod(0o755)
+
+    assert done.outcome["code"] == "DEPLOY > PREFLIGHT > UNWRITABLE"
+    assert "scale/lock" in done.outcome["because"]
+    assert site.running("pi-01") == [old]
+
+
+def test_a_storage_root_nobody_may_make_is_refused_at_once(site):
+    site.describe("pi-01", storage_root="/proc/fleet")
+
+    done = site.run("deploy", "-t", "pi-01", "--yes")
+
+    assert done.code == 1
+    assert "cannot write /proc/fleet" in done.said
+    assert "check storage_root" in done.said
+
+
+def test_releases_live_where_the_inventory_says(site):
+    release = site.offer("1.0")
+    site.describe("pi-01", storage_root="/home/pi/elsewhere/models")
+
+    done = site.deploy("pi-01")
+
+    assert done.code == 0
+    current = site.home("pi-01") / "elsewhere" / "models" / "scale" / "current"
+    assert current.readlink().name == release
+    assert not site.place("pi-01").exists()
+
+
+def test_a_device_without_its_python_gets_nothing_and_says_what_is_missing(site):
+    site.describe("pi-01", python="nosuch")
+
+    done = site.deploy("pi-01")
+
+    assert done.code == 1
+    assert done.outcome["status"] == "no-variant"
+    assert "onnxruntime is not installed" in done.outcome["because"]
+    assert site.running("pi-01") == [None]
+
+
+def test_a_device_whose_runtimes_suit_no_variant_is_told_why_for_each(site):
+    site.describe("pi-01", profile="old")
+
+    done = site.deploy("pi-01 | pi-02")
+
+    assert done.code == 1
+    assert done.statuses == {"pi-01": "no-variant", "pi-02": "succeeded"}
+    why = next(o["because"] for o in done.data["outcomes"] if o["device"] == "pi-01")
+    assert "onnx-float32: profile old offers tflite-runtime, not onnxruntime" in why
+
+
+def test_a_smoke_test_that_outlasts_its_deadline_is_named(site):
+    site.offer("1.0", deadline_s=0.05)
+
+    done = site.deploy("pi-01")
+
+    assert done.outcome["status"] == "failed-unchanged"
+    assert "did not finish within 0.05 s" in done.outcome["because"]
+    assert site.leftovers("pi-01") == []
+
+
+def test_inference_that_is_killed_is_named_with_its_signal(site):
+    folder = site.home("pi-01") / "die"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nif '--child' in sys.orig_argv:\n    os.kill(os.getpid(), 9)\n"
+    )
+    python_that(site, "pi-01", "export PYTHONPATH=/home/pi/die")
+
+    done = site.deploy("pi-01")
+
+    assert done.outcome["status"] == "failed-unchanged"
+    assert "the runtime was killed by SIGKILL" in done.outcome["because"]
+
+
+def test_a_smoke_test_that_is_killed_itself_is_named_with_its_signal(site):
+    python_that(site, "pi-01", 'case "$*" in *--runtimes*) ;; *) kill -9 $$ ;; esac')
+
+    done = site.deploy("pi-01")
+
+    assert done.outcome["status"] == "failed-unchanged"
+    assert "the smoke test was killed by signal 9 and said nothing" in done.outcome["because"]
+    assert site.leftovers("pi-01") == []
+
+
+@pytest.mark.parametrize("left", ["bin/.new/device.sh", "bin/.new.1/device.sh"])
+def test_scripts_that_were_half_installed_do_not_matter(site, left):
+    release = site.offer("1.0")
+    half = site.home("pi-01") / ".fleet" / left
+    half.parent.mkdir(parents=True)
+    half.write_text("exit 1\n")
+    for made in (half, *list(half.parents)[:3]):
+        made.chmod(0o777)
+
+    done = site.deploy("pi-01")
+
+    assert done.code == 0
+    assert site.running("pi-01") == [release]
+
+
+def test_a_store_without_the_bytes_is_found_before_any_device_is_touched_and_says_how_to_make_them(
+    site,
+):
+    site.offer("1.0")
+    for file in site.store.folder.rglob("*"):
+        if file.is_file():
+            file.unlink()
+
+    done = site.run("deploy", "-t", "pi-01", "--yes")
+
+    assert done.code == 1
+    assert "the store has no bytes for" in done.said
+    assert "next: make them again: fleet build" in done.said
+    assert not site.place("pi-01").exists()

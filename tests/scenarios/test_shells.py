@@ -1,0 +1,140 @@
+"""The script on devices under the shells that devices have: dash, bash, and BusyBox with its own tools."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from orchestrator.app import Fleet
+from orchestrator.inventory.device import Device
+from orchestrator.rollout.drift import Finding
+from orchestrator.transport.loopback import LoopbackTransport
+from orchestrator.transport.transport import Completed, Transport
+
+
+class ShellTransport(LoopbackTransport):
+    """This machine with other tools: commands are looked for in one folder alone."""
+
+    def __init__(self, device: str, home: Path, tools: Path) -> None:
+        super().__init__(device, home)
+        self.tools = tools
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
+        return super().run(self._with_tools(argv), timeout_s=timeout_s)
+
+    def stream(
+        self,
+        source: BinaryIO,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        sent: Callable[[int], None] = lambda count: None,
+    ) -> Completed:
+        return super().stream(source, self._with_tools(argv), timeout_s=timeout_s, sent=sent)
+
+    def _with_tools(self, argv: Sequence[str]) -> list[str]:
+        return ["/usr/bin/env", f"PATH={self.tools}", *argv]
+
+
+class HereFleet(Fleet):
+    """A fleet whose every device is a folder of this machine under one shell."""
+
+    def __init__(self, site: Path, home: Path, tools: Path) -> None:
+        super().__init__(site)
+        self.home, self.tools = home, tools
+
+    def connect(self, device: Device) -> Transport:
+        return ShellTransport(device.name, self.home, self.tools)
+
+    def deploy(self, playbook: str = "all") -> str:
+        (outcome,) = self.execute(self.plan("pi-01", self.site.playbook(playbook))).outcomes
+        return f"{outcome.status} {outcome.because}"
+
+
+@pytest.fixture(params=["dash", "bash", "busybox"])
+def tools(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder of commands with that shell as `sh`; under BusyBox nothing but its applets."""
+    program = shutil.which(request.param)
+    if program is None:
+        pytest.skip(f"NO {request.param.upper()} ON THIS MACHINE: apt-get install busybox-static")
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    if request.param == "busybox":
+        listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
+        for applet in listed.stdout.split():
+            (folder / applet).symlink_to(program)
+    else:
+        for place in ("/usr/bin", "/bin"):
+            for tool in Path(place).iterdir():
+                if tool.name not in ("sh", "python3") and not (folder / tool.name).is_symlink():
+                    (folder / tool.name).symlink_to(tool)
+        (folder / "sh").symlink_to(program)
+    (folder / "python3").write_text(f'#!{program} sh\nexec {sys.executable} "$@"\n')
+    if request.param != "busybox":
+        (folder / "python3").write_text(f'#!{program}\nexec {sys.executable} "$@"\n')
+    (folder / "python3").chmod(0o755)
+    return folder
+
+
+def test_a_version_comes_goes_and_comes_back_under_every_shell(site, tools, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    place = home / ".fleet" / "scale"
+    old = site.offer("1.0")
+    first = HereFleet(site.folder, home, tools).deploy()
+    new = site.offer("2.0")
+    fleet = HereFleet(site.folder, home, tools)
+
+    second = fleet.deploy()
+    (place / "releases" / new / "labels.txt").write_text("not of this release\n")
+    (found,) = fleet.audit("pi-01")
+    plan = fleet.rollback_plan("pi-01", fleet.site.playbook("all"))
+    (back,) = fleet.execute(plan).outcomes
+    repaired = fleet.deploy()
+
+    assert first.startswith("succeeded")
+    assert second.startswith("succeeded")
+    assert found.finding is Finding.DRIFT
+    assert (back.status, back.release, back.bytes_sent) == ("succeeded", old, 0)
+    assert repaired.startswith("succeeded")
+    assert (place / "current").readlink().name == new
+    assert (place / "previous").readlink().name == old
+    assert sorted(path.name for path in place.iterdir()) == [
+        "current",
+        "journal.ndjson",
+        "previous",
+        "releases",
+        "staging",
+    ]
+
+
+def test_a_switch_without_its_confirmation_goes_back_under_every_shell(site, tools, tmp_path):
+    class Lost(Exception):
+        pass
+
+    def lose(progress) -> None:
+        if progress.phase == "confirm":
+            raise Lost
+
+    home = tmp_path / "home"
+    home.mkdir()
+    fleet = HereFleet(site.folder, home, tools)
+    current = home / ".fleet" / "scale" / "current"
+
+    (outcome,) = fleet.execute(
+        fleet.plan("pi-01", fleet.site.playbook("hasty")), watch=lose
+    ).outcomes
+    switched = current.is_symlink()
+    deadline = time.monotonic() + 15
+    while current.is_symlink() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    assert outcome.status == "failed-unknown"
+    assert switched
+    assert not current.is_symlink()
+    assert fleet.deploy().startswith("succeeded")

@@ -1,0 +1,223 @@
+"""The smoke test that runs on devices: what it takes for right, and what it says about the rest."""
+
+import ast
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from examples import CHECKOUT
+
+numpy = pytest.importorskip("numpy")
+
+FILE = CHECKOUT / "templates" / "device" / "smoke.py"
+spec = importlib.util.spec_from_file_location("smoke", FILE)
+smoke = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(smoke)
+
+WANT = [[1.0, 2.0], [3.0, 4.0]]
+
+
+def compared(got, want=WANT, allowed=None, kind="float32"):
+    """Two golden cases of one output `y`; `got` is what the model gives for each."""
+    cases = iter(got)
+    inputs = {"x": numpy.zeros((len(want), 1), "float32")}
+    wanted = {"y": numpy.array(want, kind)}
+
+    def run(sample):
+        assert sample["x"].shape == (1,)
+        return {"y": numpy.array(next(cases))}
+
+    limits = {"y": 0.1} if allowed is None else allowed
+    return smoke.compare(numpy, run, inputs, wanted, limits, len(want))
+
+
+def test_a_model_that_computes_its_golden_outputs_passes():
+    assert compared(WANT) == {
+        "passed": True,
+        "cases": 2,
+        "worst_output": "y",
+        "worst_diff": 0.0,
+        "allowed_diff": 0.1,
+    }
+
+
+def test_floats_within_their_tolerance_pass_and_the_worst_is_reported():
+    report = compared([[1.0, 2.0625], [3.0, 4.03125]])
+
+    assert report["passed"]
+    assert (report["worst_diff"], report["allowed_diff"]) == (0.0625, 0.1)
+
+
+def test_a_difference_that_is_just_allowed_is_allowed():
+    assert compared([[1.0, 2.25], [3.0, 4.0]], allowed={"y": 0.25})["passed"]
+
+
+def test_a_float_out_of_its_tolerance_fails_with_the_case_and_how_far_it_is_off():
+    report = compared([[1.0, 2.0], [3.0, 4.5]])
+
+    assert report == {
+        "passed": False,
+        "because": "output 'y' of golden case 1 is off by 0.5, allowed is 0.1",
+        "kind": "wrong-output",
+        "cases": 2,
+        "worst_output": "y",
+        "worst_diff": 0.5,
+        "allowed_diff": 0.1,
+    }
+
+
+@pytest.mark.parametrize("got", [float("nan"), float("inf")])
+def test_what_is_not_a_number_is_never_close_enough(got):
+    report = compared([[1.0, got], [3.0, 4.0]], allowed={"y": 1e30})
+
+    assert not report["passed"]
+    assert report["kind"] == "wrong-output"
+
+
+def test_a_report_of_what_is_not_a_number_is_json_all_the_same():
+    report = compared([[float("nan"), 2.0], [3.0, 4.0]])
+
+    assert report["worst_diff"] is None
+    json.loads(json.dumps(report, allow_nan=False))
+
+
+def test_integers_without_a_tolerance_must_be_equal():
+    assert compared([[1, 2], [3, 4]], kind="int8", allowed={})["passed"]
+    assert not compared([[1, 2], [3, 5]], kind="int8", allowed={})["passed"]
+
+
+def test_integers_do_not_wrap_around_when_they_are_compared():
+    report = compared([[0]], want=[[255]], kind="uint8", allowed={"y": 1})
+
+    assert (report["passed"], report["worst_diff"]) == (False, 255.0)
+
+
+def test_the_worst_output_is_the_one_nearest_to_its_own_limit():
+    wanted = {"a": numpy.array([[1.0]]), "b": numpy.array([[100.0]])}
+    got = {"a": numpy.array([1.5]), "b": numpy.array([102.0])}
+
+    report = smoke.compare(numpy, lambda sample: got, {}, wanted, {"a": 1.0, "b": 10.0}, cases=1)
+
+    assert (report["worst_output"], report["worst_diff"]) == ("a", 0.5)
+
+
+def test_an_output_that_is_missing_fails_and_those_there_are_named():
+    wanted = {"y": numpy.array(WANT)}
+
+    report = smoke.compare(numpy, lambda sample: {"b": 1, "a": 2}, {}, wanted, {}, 2)
+
+    assert not report["passed"]
+    assert report["because"] == "output 'y' is missing; there are ['a', 'b']"
+
+
+def test_an_output_of_another_shape_fails_though_its_numbers_would_fit():
+    report = compared([[[1.0, 2.0]], [[3.0, 4.0]]])
+
+    assert report["because"] == "output 'y' has shape (1, 2), expected (2,)"
+
+
+def passed(**figures):
+    return dict({"passed": True, "p50_ms": 5.0, "rss_mib": 100.0}, **figures)
+
+
+@pytest.mark.parametrize(
+    ("limits", "because"),
+    [
+        ({}, None),
+        ({"max_p50_ms": None, "max_rss_mib": None}, None),
+        ({"max_p50_ms": 5.0, "max_rss_mib": 100.0}, None),
+        ({"max_p50_ms": 4.9}, "takes 5 ms for one inference (p50), and may take 4.9"),
+        ({"max_rss_mib": 99}, "takes 100 MiB of memory, and may take 99"),
+        ({"max_p50_ms": 1, "max_rss_mib": 1}, "takes 5 ms for one inference (p50), and may take 1"),
+    ],
+)
+def test_a_release_keeps_to_its_limits(limits, because):
+    report = smoke.within(passed(), limits)
+
+    assert report["passed"] is (because is None)
+    assert report.get("because") == because
+    assert report.get("kind") == (because and "limit")
+
+
+def test_a_release_that_computes_the_wrong_thing_is_not_blamed_for_being_slow():
+    report = smoke.within({"passed": False, "because": "wrong"}, {"max_p50_ms": 0.001})
+
+    assert report == {"passed": False, "because": "wrong"}
+
+
+def test_latencies_are_many_and_sorted():
+    times = smoke.timed(lambda sample: None, {})
+
+    assert len(times) == smoke.MAX_RUNS
+    assert times == sorted(times)
+
+
+# --- as a program -----------------------------------------------------------------------------
+
+
+def ran(*args, file=FILE):
+    command = [sys.executable, str(file), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    return json.loads(done.stdout.decode().strip().splitlines()[-1])
+
+
+def test_a_device_tells_its_python_and_its_runtimes_without_importing_them():
+    found = ran("--runtimes")
+
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["bits"] in (32, 64)
+    assert set(found) <= {"python", "bits", *smoke.RUNTIMES}
+
+
+def test_a_release_that_is_not_there_is_a_result_and_not_a_traceback(tmp_path):
+    report = ran(tmp_path / "gone", "litert", 30)
+
+    assert (report["passed"], report["kind"]) == (False, "crash")
+    assert report["because"].startswith("the runtime failed: ")
+    assert "manifest.json" in report["because"]
+
+
+def with_a_child_that(tmp_path: Path, deed: str) -> Path:
+    """The smoke test with another child, which does something no runtime should."""
+    text = FILE.read_text(encoding="utf-8")
+    start = text.index("def child(folder, runtime):\n") + len("def child(folder, runtime):\n")
+    file = tmp_path / "smoke.py"
+    file.write_text(text[:start] + f"    {deed}\n" + text[start:], encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind", "because"),
+    [
+        ("os.kill(os.getpid(), 11)", "crash", "the runtime was killed by SIGSEGV"),
+        ("signal.pause()", "timeout", "did not finish within 0.5 s"),
+        ("sys.exit('no such op')", "crash", "the runtime failed: no such op"),
+        ("os._exit(0)", "crash", "the runtime failed: no output"),
+        ("print('{}', flush=True); os._exit(3)", "crash", "the runtime exited with 3"),
+    ],
+)
+def test_a_model_that_crashes_or_hangs_is_a_result(tmp_path, deed, kind, because):
+    deadline_s = 0.5 if kind == "timeout" else 30
+
+    report = ran(tmp_path, "litert", deadline_s, file=with_a_child_that(tmp_path, deed))
+
+    assert (report["passed"], report["kind"], report["because"]) == (False, kind, because)
+
+
+def test_the_smoke_test_is_understood_by_python_3_6():
+    ast.parse(FILE.read_text(encoding="utf-8"), feature_version=(3, 6))
+
+    with pytest.raises(SyntaxError):
+        ast.parse("if (x := 1): pass", feature_version=(3, 6))
+
+
+def test_the_smoke_test_imports_nothing_a_device_might_not_have():
+    tree = ast.parse(FILE.read_text(encoding="utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+
+    names = {alias.name for node in top for alias in node.names}
+    assert names <= set(sys.stdlib_module_names)
+    assert "numpy" not in names
