@@ -176,7 +176,6 @@ class Document:
                 hint = ""
         return self.refuse(message, path, hint=hint)
 
-
     def _written(self, above: Path, below: Path) -> Path:
         """The way in the document to what a value keeps: a mapping's pairs are counted there."""
         path = above

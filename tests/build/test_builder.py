@@ -130,10 +130,10 @@ def test_every_variant_of_an_h5_model_is_built_and_accepted(site, digits):
 
 
 @pytest.mark.parametrize("calibration", ["zeros", "raw"])
-def test_int8_with_bad_calibration_data_is_built_measured_and_rejected(
+def test_int8_with_unchecked_bad_calibration_data_is_built_measured_and_rejected(
     built, shared, digits, calibration
 ):
-    bad = digits(calibration=calibration, variants=("tflite-int8", "onnx-int8"))
+    bad = digits(calibration=calibration, check=False, variants=("tflite-int8", "onnx-int8"))
 
     for artifact in shared.build(bad).artifacts:
         figures = artifact.figures
@@ -141,9 +141,9 @@ def test_int8_with_bad_calibration_data_is_built_measured_and_rejected(
         assert artifact.status is Status.REJECTED
         assert artifact.sha256 in shared.store
         assert figures.accuracy_drop > 0.1
-        assert artifact.because == (
+        assert artifact.because.startswith(
             f"accuracy {figures.accuracy:.3f} is {figures.accuracy_drop:.3f} below float32's "
-            f"{figures.accuracy + figures.accuracy_drop:.3f} (limit 0.02)"
+            f"{figures.accuracy + figures.accuracy_drop:.3f} (95 % interval of the gain -0."
         )
 
 
@@ -156,14 +156,18 @@ def test_without_calibration_data_int8_is_rejected_and_says_what_to_do(built, sh
 
 def test_without_labels_outputs_far_from_float32_are_rejected(site, digits):
     model = digits(
-        "digits.onnx", evaluation="onnx-unlabelled", calibration="onnx-raw", variants=("onnx-int8",)
+        "digits.onnx",
+        evaluation="onnx-unlabelled",
+        calibration="onnx-raw",
+        check=False,
+        variants=("onnx-int8",),
     )
 
     artifact = site.build(model).artifacts[0]
 
     assert artifact.status is Status.REJECTED
     assert artifact.figures.accuracy is None
-    assert artifact.because.startswith("its outputs deviate too much from float32's")
+    assert artifact.because.startswith("unlabelled: its outputs deviate too much from float32's")
 
 
 def test_without_evaluation_data_only_float32_is_accepted(site, digits):
