@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -44,6 +45,10 @@ Record: TypeAlias = Conversion | Measurement | Failure
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
+_KEY_DIGITS = 64
+"""Records are named by a SHA-256; other files of the folder are not records."""
+
+
 class Cache:
     """Records by key. One whose bytes the store has lost counts as not there.
 
@@ -68,6 +73,23 @@ class Cache:
                 return record if golden.sha256 in self._store else None
             case _:
                 return record
+
+    def records(self) -> Iterator[tuple[Path, frozenset[str]]]:
+        """Every record's file with the digests of the bytes it names; what is none is left out."""
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                record = _RECORD.validate_json(file.read_bytes())
+            except (FileNotFoundError, ValidationError):
+                if len(file.stem) == _KEY_DIGITS:
+                    yield file, frozenset()
+                continue
+            match record:
+                case Conversion():
+                    yield file, frozenset({record.sha256})
+                case Measurement(golden=GoldenSet() as golden):
+                    yield file, frozenset({golden.sha256})
+                case _:
+                    yield file, frozenset()
 
     def put(self, key: str, record: Record) -> None:
         """Keep a record."""

@@ -49,7 +49,8 @@ def judged(
 
     PASS where the whole interval is at or above ``-limit``, FAIL where all of it is below,
     INCONCLUSIVE between. `needed` assumes that the difference stays what it is and that the
-    interval narrows with the root of n: ``(z * spread / (limit + difference))**2``.
+    interval narrows with the root of n: ``(z * spread / (limit + difference))**2``. It is an
+    estimate: an interval that leans to one side takes up to half as many again.
 
     Args:
         limit: the greatest loss that is allowed, >= 0, in the metric's unit.
@@ -64,9 +65,10 @@ def judged(
         if interval.high < -limit:
             return Judgement(Verdict.FAIL)
     room = abs(limit + difference)
-    needed = math.ceil((Z95 * spread / room) ** 2) if room > 0 else MOST_NEEDED + 1
-    needed = max(needed, samples + 1, FEWEST_SAMPLES)
-    return Judgement(Verdict.INCONCLUSIVE, needed if needed <= MOST_NEEDED else None)
+    root = Z95 * spread / room if room > 0 else math.inf
+    if root > math.sqrt(MOST_NEEDED):
+        return Judgement(Verdict.INCONCLUSIVE)
+    return Judgement(Verdict.INCONCLUSIVE, max(math.ceil(root * root), samples + 1, FEWEST_SAMPLES))
 
 
 def matched_pairs(worse: int, better: int, samples: int) -> tuple[Interval, float]:

@@ -60,7 +60,7 @@ def _labelled(acceptance: Acceptance, figures: Figures) -> tuple[Status, str]:
     if judgement.verdict is Verdict.FAIL:
         return Status.REJECTED, words
     more = (
-        f"{judgement.needed} samples would decide it at this difference"
+        f"about {judgement.needed} samples would decide it at this difference"
         if judgement.needed
         else "it lies on the limit, where no number of samples would decide"
     )
