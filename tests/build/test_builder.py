@@ -192,3 +192,42 @@ def test_several_inputs_and_outputs_and_refused_layer_names_are_built(site, digi
 
     assert [first.status, second.status] == [Status.ACCEPTED] * 2
     assert [t.output for t in first.golden.tolerances] == ["first", "second"]
+
+
+def test_a_function_of_ones_own_judges_and_a_change_of_it_measures_again(
+    built, shared, digits, catalog, spawned
+):
+    function = catalog / "data/own.py"
+    function.write_text("def sure(outputs, y):\n    return outputs['scores'][range(len(y)), y]\n")
+    metric = {"name": "python", "entry": "data/own.py:sure"}
+    model = digits(acceptance={"metric": metric}, variants=("onnx-int8",))
+
+    figures = shared.build(model).artifacts[0].figures
+    first = len(spawned)
+    function.write_text("def sure(outputs, y):\n    return -y * 1.0\n")
+    changed = shared.build(model).artifacts[0]
+
+    assert figures.metric == "python"
+    assert 0.8 < figures.value < 1
+    assert figures.low <= figures.difference <= figures.high
+    assert (first, len(spawned)) == (1, 2)
+    assert changed.sha256 == built.artifact("onnx-int8").sha256
+    assert changed.figures.difference == 0
+
+
+def test_too_little_evaluation_data_is_accepted_with_the_number_that_would_do(
+    built, shared, digits, catalog
+):
+    whole = np.load(catalog / "data/evaluation.npz")
+    np.savez(catalog / "data/little.npz", x=whole["x"][:60], y=whole["y"][:60])
+    variants = ("onnx-float32", "onnx-int8")
+
+    loose = shared.build(digits(evaluation="little", variants=variants))
+    strict = shared.build(
+        digits(evaluation="little", variants=variants, acceptance={"strict": True})
+    )
+
+    assert [a.status for a in loose.artifacts] == [Status.ACCEPTED, Status.ACCEPTED]
+    assert loose.artifacts[1].because.startswith("inconclusive with 60 samples: accuracy")
+    assert "samples would decide it" in loose.artifacts[1].because
+    assert [a.status for a in strict.artifacts] == [Status.ACCEPTED, Status.REJECTED]

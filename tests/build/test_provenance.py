@@ -41,9 +41,9 @@ def resaved(source: Path, target: Path, *, weight: float = 0.0) -> Path:
 def rewritten(data: bytes, weight: float) -> bytes:
     out = io.BytesIO()
     with h5py.File(io.BytesIO(data)) as old, h5py.File(out, "w") as new:
-        new.create_group("optimizer/vars").create_dataset("0", data=np.arange(9))
-        for name in old:
+        for name in (each for each in old if each != "optimizer"):
             old.copy(name, new)
+        new.create_group("optimizer/vars").create_dataset("0", data=np.arange(9))
         if weight:
             first = new["layers/conv2d/vars/1"]
             first[0] = first[0] + weight
