@@ -76,10 +76,11 @@ def verified(
             built = {a.variant for a in locked.artifacts if a.sha256} if locked else set()
             known = {v.name for v in model.variants if variants is None or v.name in variants}
             if locked is None or not built & known:
+                asked = ", ".join(sorted(variants or ())) or "of any kind"
                 raise NotFound(
-                    "built variant of",
-                    model.name,
-                    [each.name for each in lock.models],
+                    f"built variant of {model.name}",
+                    asked,
+                    sorted(built),
                     hint=f"build it first: fleet build {model.name}",
                 )
             again = builder.build(

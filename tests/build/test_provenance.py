@@ -168,8 +168,9 @@ def test_a_rebuild_elsewhere_gives_the_same_bytes_and_other_bytes_are_named(
 
 
 def test_what_was_never_built_cannot_be_verified(digits, catalog, tmp_path):
-    with pytest.raises(NotFound, match="no built variant of named 'digits'"):
-        verified([digits()], Lock(), catalog, tmp_path, variants=None, jobs=1, watch=print)
+    with pytest.raises(NotFound, match="no built variant of digits named 'onnx-int8'") as refused:
+        verified([digits()], Lock(), catalog, tmp_path, variants=["onnx-int8"], jobs=1, watch=print)
+    assert refused.value.hint == "build it first: fleet build digits"
 
 
 def test_garbage_is_what_neither_lock_nor_device_nor_cache_needs(site):
