@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.artifact.dominance import marked
 from orchestrator.artifact.lock import LockedArtifact, LockedModel
 from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
@@ -25,6 +26,8 @@ from orchestrator.site import Site
 if TYPE_CHECKING:
     from orchestrator.build.anatomy import Anatomy
     from orchestrator.build.builder import BuildEvent
+    from orchestrator.build.collection import Garbage
+    from orchestrator.build.verification import Compared
     from orchestrator.deploy.execute import Report
     from orchestrator.deploy.hands import Hands, Scripts
     from orchestrator.deploy.switch import Progress
@@ -97,7 +100,37 @@ class Fleet:
             built = builder.build(
                 model, variants=variants, force=force, watch=partial(watch, model.name)
             )
-            self.site.write_lock(self.site.lock().merged(built))
+            merged = self.site.lock().merged(built)
+            whole = merged.find(model.name)
+            assert whole is not None
+            self.site.write_lock(merged.merged(marked(model, whole)))
+
+    def verify(
+        self,
+        names: Sequence[str],
+        *,
+        variants: Collection[str] | None = None,
+        jobs: int | None = None,
+        watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
+    ) -> "tuple[Compared, ...]":
+        """Make locked artifacts again in a scratch folder and compare their digests."""
+        from orchestrator.build.verification import verified
+
+        models = [self.site.model(name) for name in names or self.site.models]
+        inventory, state = self.settings.inventory, self.settings.state
+        return verified(
+            models, self.site.lock(), inventory, state, variants=variants, jobs=jobs, watch=watch
+        )
+
+    def collect(self, *, unused_days: float = 30.0, dry_run: bool = False) -> "Garbage":
+        """Remove from the store what neither the lock, a device nor the cache needs."""
+        from orchestrator.build.collection import collected
+
+        needed = {digest for model in self.site.lock().models for digest in model.digests}
+        if (self.settings.state / "ledger.db").is_file():
+            serving = self.ledger.serving()
+            needed |= {file.sha256 for manifest in serving for file in manifest.files}
+        return collected(self.settings.state, needed, unused_days=unused_days, dry_run=dry_run)
 
     def locked(self, name: str) -> LockedModel:
         """What the lock says of a model."""

@@ -32,7 +32,8 @@ class GoldenSet(Value):
 
     The file holds ``in_<input>`` and ``out_<output>`` for every input and output of the model,
     each with the cases along the first axis, exactly as the runtime takes and gives them
-    (preprocessed, quantized where the variant's interface is).
+    (preprocessed, quantized where the variant's interface is). An array ``stateful`` is there
+    where the model keeps state between runs, so that each case needs a fresh interpreter.
     """
 
     sha256: Sha256

@@ -17,9 +17,13 @@ from orchestrator.values import Name, Sha256, Value, canonical, sha256
 
 
 class Status(StrEnum):
-    """What became of a variant in the builder."""
+    """What became of a variant in the builder.
+
+    A `dominated` one is good enough, but another accepted one is both faster and better.
+    """
 
     ACCEPTED = "accepted"
+    DOMINATED = "dominated"
     REJECTED = "rejected"
     FAILED = "failed"
     UNBUILDABLE = "unbuildable"
@@ -64,6 +68,14 @@ class LockedModel(Value):
     def artifact(self, variant: str) -> LockedArtifact | None:
         """The artifact of a variant, or None where the variant was never built."""
         return next((a for a in self.artifacts if a.variant == variant), None)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of all bytes that are named."""
+        named = {self.labels.sha256} if self.labels else set()
+        for each in self.artifacts:
+            named |= {d for d in (each.sha256, each.golden and each.golden.sha256) if d}
+        return frozenset(named)
 
     def manifest(self, variant: str) -> Manifest:
         """The release that stands for an accepted variant."""

@@ -10,12 +10,17 @@ from typing import TypeAlias
 
 from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, Status
 from orchestrator.build import onnx2tf
-from orchestrator.build.cache import Cache, Digests, Failure
+from orchestrator.build.cache import Cache, Digests, Failure, Meanings
 from orchestrator.build.failures import BadGolden
-from orchestrator.build.jobs import Samples
+from orchestrator.build.jobs import Identified, Identify, Samples
 from orchestrator.build.making import Making, Order, Outcome, recalled
 from orchestrator.build.recipes import Ingredients, measurement_key
-from orchestrator.build.source_files import data_sha256, labels_bytes, source_sha256
+from orchestrator.build.source_files import (
+    data_sha256,
+    judged_by,
+    labels_bytes,
+    source_sha256,
+)
 from orchestrator.build.store import Store
 from orchestrator.build.verdict import NO_CALIBRATION, verdict
 from orchestrator.build.workers import Workers, workers_here
@@ -122,7 +127,7 @@ class Builder:
                 hint="name some samples in models.yaml under data.evaluation or golden.inputs",
             )
         digests = Digests(self._work / "cache" / "files.json")
-        source = source_sha256(model, self._catalog, digests)
+        source = self._meaning(model, source_sha256(model, self._catalog, digests))
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
         suffix = Path(model.source).suffix.lower()
         ingredients = Ingredients(
@@ -133,6 +138,8 @@ class Builder:
             golden=golden,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
+            metric=judged_by(model, self._catalog, digests),
+            check=model.data.check,
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
         )
         samples = Samples(
@@ -142,10 +149,34 @@ class Builder:
             golden=files[2],
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
+            check=model.data.check,
         )
         python = onnx2tf.python_of(self._toolchain)
         path = self._catalog / model.source
-        return Order(model.name, path, model.source, ingredients, samples, python)
+        metric = model.acceptance.metric
+        return Order(model.name, path, model.source, ingredients, samples, python, metric)
+
+    def _meaning(self, model: Model, raw: str) -> str:
+        """The semantic digest of a source, found out once for the same bytes.
+
+        Where it cannot be found out, the digest of the bytes stands for it: whoever converts the
+        source will say what is wrong.
+        """
+        meanings = Meanings(self._work / "cache" / "meanings.json")
+        known = meanings.get(raw)
+        if known is not None:
+            return known
+        workers = Workers(self._work, 1, self._deadline_s)
+        source = str(self._catalog / model.source)
+        try:
+            result, _ = workers.run(f"{model.name}-identify", lambda _: Identify(source=source))
+        finally:
+            workers.stop()
+            workers.close()
+        if not isinstance(result, Identified):
+            return raw
+        meanings.put(raw, result.digest)
+        return result.digest
 
     def _without_work(
         self, model: Model, order: Order, variant: Variant, *, force: bool
@@ -235,9 +266,8 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
     figures = measurement.figures
     if variant.precision is Precision.FLOAT32:
         figures = figures.model_copy(update={"max_abs_diff": conversion.max_abs_diff})
-    status, because = verdict(
-        model.acceptance, figures, variant.precision, snr_db=measurement.snr_db
-    )
+    reference = variant.precision is Precision.FLOAT32
+    status, because = verdict(model.acceptance, figures, reference=reference)
     if status is Status.ACCEPTED and measurement.golden is None:
         status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
     return LockedArtifact(

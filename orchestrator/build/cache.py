@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -28,7 +29,6 @@ class Measurement(Value):
 
     kind: Literal["measurement"] = "measurement"
     figures: Figures
-    snr_db: float | None = None
     golden: GoldenSet | None = None
     no_golden: str = ""
 
@@ -45,16 +45,25 @@ Record: TypeAlias = Conversion | Measurement | Failure
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
+_KEY_DIGITS = 64
+"""Records are named by a SHA-256; other files of the folder are not records."""
+
+
 class Cache:
-    """Records by key. One whose bytes the store has lost counts as not there."""
+    """Records by key. One whose bytes the store has lost counts as not there.
+
+    A record's file time is when it was last of use: the collection of garbage goes by it.
+    """
 
     def __init__(self, folder: Path, store: Store) -> None:
         self._folder, self._store = folder, store
 
     def get(self, key: str) -> Record | None:
         """The record of a key, or None where it has to be made (again)."""
+        file = self._folder / f"{key}.json"
         try:
-            record = _RECORD.validate_json((self._folder / f"{key}.json").read_bytes())
+            record = _RECORD.validate_json(file.read_bytes())
+            os.utime(file)
         except (FileNotFoundError, ValidationError):
             return None
         match record:
@@ -64,6 +73,23 @@ class Cache:
                 return record if golden.sha256 in self._store else None
             case _:
                 return record
+
+    def records(self) -> Iterator[tuple[Path, frozenset[str]]]:
+        """Every record's file with the digests of the bytes it names; what is none is left out."""
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                record = _RECORD.validate_json(file.read_bytes())
+            except (FileNotFoundError, ValidationError):
+                if len(file.stem) == _KEY_DIGITS:
+                    yield file, frozenset()
+                continue
+            match record:
+                case Conversion():
+                    yield file, frozenset({record.sha256})
+                case Measurement(golden=GoldenSet() as golden):
+                    yield file, frozenset({golden.sha256})
+                case _:
+                    yield file, frozenset()
 
     def put(self, key: str, record: Record) -> None:
         """Keep a record."""
@@ -95,6 +121,27 @@ class Digests:
         self._known[str(path)] = [*stamp, digest]
         replace_file(self._file, canonical(self._known))
         return digest
+
+
+class Meanings:
+    """Semantic digests of sources, remembered by the digests of their bytes."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._known: dict[str, str] = json.loads(file.read_bytes())
+        except (FileNotFoundError, ValueError):
+            self._known = {}
+
+    def get(self, raw: str) -> str | None:
+        """What was found out about a file with these bytes."""
+        found = self._known.get(raw)
+        return found if isinstance(found, str) else None
+
+    def put(self, raw: str, semantic: str) -> None:
+        """Remember what was found out."""
+        self._known[raw] = semantic
+        replace_file(self._file, canonical(self._known))
 
 
 def replace_file(path: Path, data: bytes) -> None:

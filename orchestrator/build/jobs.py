@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from orchestrator.artifact.golden import Tolerance
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Preprocessing
+from orchestrator.catalog.model import Metric, Preprocessing
 from orchestrator.catalog.variant import Format, Precision
 from orchestrator.values import Value
 
@@ -23,6 +23,7 @@ class Samples(Value):
     golden: str | None = None
     cases: int
     preprocessing: Preprocessing
+    check: bool = True
 
     @property
     def proving(self) -> str | None:
@@ -39,6 +40,7 @@ class Convert(Value):
     format: Format
     samples: Samples
     onnx2tf: str | None = None
+    provenance: str = ""
     out: str
 
 
@@ -50,7 +52,15 @@ class Quantize(Value):
     format: Format
     precision: Precision
     samples: Samples
+    provenance: str = ""
     out: str
+
+
+class Identify(Value):
+    """Find out what a source means, whatever its bytes are."""
+
+    step: Literal["identify"] = "identify"
+    source: str
 
 
 class Measure(Value):
@@ -62,10 +72,12 @@ class Measure(Value):
     format: Format
     precision: Precision
     samples: Samples
+    metric: Metric = Metric()
     out: str
 
 
-Job: TypeAlias = Annotated[Convert | Quantize | Measure, Field(discriminator="step")]
+AnyJob: TypeAlias = Convert | Quantize | Identify | Measure
+Job: TypeAlias = Annotated[AnyJob, Field(discriminator="step")]
 
 
 class Made(Value):
@@ -78,17 +90,21 @@ class Made(Value):
     max_abs_diff: float | None = None
 
 
+class Identified(Value):
+    """The digest of a source's architecture and weights."""
+
+    kind: Literal["identified"] = "identified"
+    digest: str
+
+
 class Measured(Value):
     """Figures of an artifact, and its golden set written to the job's `out`.
 
-    `snr_db` compares the outputs with the float32 model's: signal over deviation in decibels,
-    None where there is no deviation or no evaluation data. `no_golden` says why there is no
-    golden set, if there is none.
+    `no_golden` says why there is no golden set, if there is none.
     """
 
     kind: Literal["measured"] = "measured"
     figures: Figures
-    snr_db: float | None = None
     tolerances: tuple[Tolerance, ...] = ()
     cases: int = 0
     no_golden: str = ""
@@ -112,7 +128,8 @@ class Refused(Value):
     hint: str
 
 
-Result: TypeAlias = Annotated[Made | Measured | Failed | Refused, Field(discriminator="kind")]
+AnyResult: TypeAlias = Made | Identified | Measured | Failed | Refused
+Result: TypeAlias = Annotated[AnyResult, Field(discriminator="kind")]
 
-JOB: TypeAdapter[Convert | Quantize | Measure] = TypeAdapter(Job)
-RESULT: TypeAdapter[Made | Measured | Failed | Refused] = TypeAdapter(Result)
+JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
+RESULT: TypeAdapter[AnyResult] = TypeAdapter(Result)

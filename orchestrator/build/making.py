@@ -13,6 +13,7 @@ from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import (
     Convert,
     Failed,
+    Identified,
     Made,
     Measure,
     Measured,
@@ -21,9 +22,10 @@ from orchestrator.build.jobs import (
     Result,
     Samples,
 )
-from orchestrator.build.recipes import Ingredients, conversion_key, measurement_key
+from orchestrator.build.recipes import Ingredients, conversion_key, measurement_key, provenance
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
+from orchestrator.catalog.model import Metric
 from orchestrator.catalog.variant import Format, Precision
 
 
@@ -37,6 +39,7 @@ class Order:
     ingredients: Ingredients
     samples: Samples
     onnx2tf: Path
+    metric: Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Making:
                 format=form,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
+                provenance=provenance(order.ingredients, form, Precision.FLOAT32),
                 out=str(out),
             )
 
@@ -123,6 +127,7 @@ class Making:
                 format=form,
                 precision=precision,
                 samples=self.order.samples,
+                provenance=provenance(self.order.ingredients, form, precision),
                 out=str(out),
             )
 
@@ -141,6 +146,7 @@ class Making:
                 format=form,
                 precision=precision,
                 samples=self.order.samples,
+                metric=self.order.metric,
                 out=str(out),
             )
 
@@ -169,6 +175,8 @@ class Making:
                 return Failure(because=because), lasting
             case Refused():
                 raise _error(result)
+            case Identified():
+                raise AssertionError("no step of making")
             case _:
                 assert_never(result)
 
@@ -182,9 +190,7 @@ def _measurement(result: Measured, out: Path, store: Store) -> Measurement:
             cases=result.cases,
             tolerances=result.tolerances,
         )
-    return Measurement(
-        figures=result.figures, snr_db=result.snr_db, golden=golden, no_golden=result.no_golden
-    )
+    return Measurement(figures=result.figures, golden=golden, no_golden=result.no_golden)
 
 
 def _error(refused: Refused) -> BadSource | BadData | BadGolden:

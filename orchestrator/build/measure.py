@@ -1,61 +1,39 @@
 """Artifact → figures and golden set: one thread, batch 1, float32's samples. In a worker."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from orchestrator.build.failures import BadData
-from orchestrator.build.goldens import Worthless, golden_cases, native, write_cases
+from orchestrator.build.deviation import Deviation
+from orchestrator.build.goldens import Cases, Worthless, golden_cases, native, write_cases
 from orchestrator.build.jobs import Measure, Measured
+from orchestrator.build.metrics import Comparison, compared, scorer
 from orchestrator.build.runtimes import Arrays, Session, opened
 from orchestrator.build.samples import SampleSet, sample_set
 from orchestrator.build.tensors import Tensor
 from orchestrator.catalog.assignment import Figures
+from orchestrator.catalog.model import MetricName
 from orchestrator.catalog.variant import Precision
 
 MOST_SAMPLES = 2000
 """Evaluation samples used; more would narrow an accuracy's error below 1 % at too great a price."""
+
+MOST_STATEFUL = 200
+"""Evaluation samples of a model that has to be loaded again for each."""
 
 TIMED_S = 2.0
 TIMED_RUNS = (20, 1000)
 """Latency is taken over at most `TIMED_S`, but over no fewer and no more than so many runs."""
 
 
-_FAR = 1e30
-"""What a deviation counts as that is not finite, since a value in a file has to be."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """Sums over evaluation samples; deviation is from the float32 model."""
-
-    samples: int = 0
-    right: int = 0
-    float_right: int = 0
-    most: float = 0.0
-    signal: float = 0.0
-    noise: float = 0.0
-
-    def add(self, ours: Arrays, theirs: Arrays) -> None:
-        """Count one sample's outputs, both in real numbers."""
-        for name, value in ours.items():
-            if value.dtype.kind != "f" or value.size == 0:
-                continue
-            want = theirs[name].astype(np.float64)
-            gap = np.nan_to_num(value.astype(np.float64) - want, nan=_FAR, posinf=_FAR, neginf=_FAR)
-            self.most = max(self.most, float(np.abs(gap).max()))
-            self.signal += float((want**2).sum())
-            self.noise += float((gap**2).sum())
-
-
 def measure(job: Measure) -> Measured:
     """Measure ``job.artifact`` and write its golden set to ``job.out``.
 
     Raises:
-        BadData: labels that name no class of the model.
+        BadData: labels that do not fit the model or the metric.
     """
     artifact = Path(job.artifact)
     fresh = partial(opened, artifact, job.format)
@@ -70,20 +48,24 @@ def measure(job: Measure) -> Measured:
         p50_ms=round(float(np.percentile(latencies, 50)), 4),
         p95_ms=round(float(np.percentile(latencies, 95)), 4),
     )
-    snr_db = None
+    cases, worthless = _cases(job, fresh, proving)
     if evaluation is not None:
-        figures, snr_db = _evaluated(job, session, evaluation, figures)
-    try:
-        cases = golden_cases(fresh, proving, job.samples.cases, job.precision)
-    except Worthless as error:
-        return Measured(figures=figures, snr_db=snr_db, no_golden=str(error))
+        stateful = cases is not None and cases.stateful
+        figures = _evaluated(job, evaluation, figures, stateful=stateful)
+    if cases is None:
+        return Measured(figures=figures, no_golden=worthless)
     write_cases(cases, Path(job.out))
-    return Measured(
-        figures=figures,
-        snr_db=snr_db,
-        tolerances=cases.tolerances,
-        cases=len(next(iter(cases.inputs.values()))),
-    )
+    count = len(next(iter(cases.inputs.values())))
+    return Measured(figures=figures, tolerances=cases.tolerances, cases=count)
+
+
+def _cases(
+    job: Measure, fresh: Callable[[], Session], proving: SampleSet
+) -> tuple[Cases | None, str]:
+    try:
+        return golden_cases(fresh, proving, job.samples.cases, job.precision), ""
+    except Worthless as error:
+        return None, str(error)
 
 
 def _as_real(tensor: Tensor, *, quantized: bool) -> Tensor:
@@ -102,64 +84,66 @@ def _latencies(session: Session, samples: SampleSet) -> list[float]:
     return taken
 
 
-def _evaluated(
-    job: Measure, session: Session, samples: SampleSet, figures: Figures
-) -> tuple[Figures, float | None]:
-    """The figures with accuracy and deviation, and the signal-to-noise ratio in decibels."""
+def _evaluated(job: Measure, samples: SampleSet, figures: Figures, *, stateful: bool) -> Figures:
+    """The figures with the task's metric, its interval, and the deviation from float32."""
     alone = job.precision is Precision.FLOAT32
-    reference = session if alone else opened(Path(job.float_model), job.format)
-    labels = _class_labels(session, samples, job.samples.evaluation or "")
-    tally = Tally()
-    for index in samples.spread(MOST_SAMPLES):
+    ours = _runner(Path(job.artifact), job, stateful=stateful)
+    theirs = ours if alone else _runner(Path(job.float_model), job, stateful=stateful)
+    file, folder = job.samples.evaluation or "", Path(job.samples.folder)
+    outputs = tuple(each.tensor for each in opened(Path(job.artifact), job.format).outputs)
+    mine, other = (scorer(job.metric, outputs, samples, folder, file) for _ in range(2))
+    deviation = Deviation()
+    indices = samples.spread(MOST_STATEFUL if stateful else MOST_SAMPLES)
+    for index in indices:
         feed = samples.feed(index)
-        ours = _real_outputs(session, feed)
-        theirs = ours if alone else _real_outputs(reference, feed)
-        tally.samples += 1
-        tally.add(ours, theirs)
-        if labels is not None:
-            tally.right += _top(ours) == labels[index]
-            tally.float_right += _top(theirs) == labels[index]
-    judged = labels is not None
-    update = {
-        "samples": tally.samples,
-        "accuracy": round(tally.right / tally.samples, 6) if judged else None,
-        "accuracy_drop": round((tally.float_right - tally.right) / tally.samples, 6)
-        if judged
-        else None,
-        "max_abs_diff": None if alone else tally.most,
+        have = ours(feed)
+        want = have if alone else theirs(feed)
+        deviation.add(have, want)
+        if mine is not None and other is not None:
+            mine.add(have, index)
+            other.add(want, index)
+    update: dict[str, object] = {"samples": len(indices)}
+    if not alone:
+        update |= {
+            "max_abs_diff": deviation.most,
+            "cosine": deviation.cosine,
+            "snr_db": deviation.snr_db,
+            "agreement": deviation.agreement,
+            "confident": deviation.confident,
+        }
+    if mine is not None and other is not None:
+        update |= _compared(compared(mine, other))
+    return figures.model_copy(update=update)
+
+
+def _compared(found: Comparison) -> dict[str, object]:
+    """A comparison as figures, rounded so that equal outputs give equal text everywhere."""
+    value, reference = round(found.value, 6), round(found.reference, 6)
+    update: dict[str, object] = {
+        "metric": found.metric.value,
+        "value": value,
+        "reference": reference,
+        "low": _bounded(found.interval.low),
+        "high": _bounded(found.interval.high),
+        "spread": _bounded(found.spread),
+        "unit": None if found.unit is None else round(found.unit, 6),
     }
-    return figures.model_copy(update=update), _decibels(tally)
+    if found.metric is MetricName.TOP1:
+        update |= {"accuracy": value, "accuracy_drop": round(reference - value, 6)}
+    return update
 
 
-def _decibels(tally: Tally) -> float | None:
-    if tally.noise == 0:
-        return None
-    return round(10 * math.log10(max(tally.signal, 1e-30) / tally.noise), 2)
+def _bounded(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
 
 
-def _class_labels(session: Session, samples: SampleSet, file: str) -> list[int] | None:
-    """One class per sample where the model is a classifier: a single output of (1, classes)."""
-    shapes = [each.tensor.shape for each in session.outputs]
-    if samples.labels is None or len(shapes) != 1 or len(shapes[0]) != 2:
-        return None
-    classes = shapes[0][1]
-    if shapes[0][0] != 1 or classes is None or classes < 2:
-        return None
-    wrong = (samples.labels < 0) | (samples.labels >= classes)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise BadData(
-            f"label {int(samples.labels[at])} of sample {at} is no class of the model, which has "
-            f"{classes} (0 to {classes - 1})",
-            file=file,
-        )
-    return [int(label) for label in samples.labels]
+def _runner(model: Path, job: Measure, *, stateful: bool) -> Callable[[Arrays], Arrays]:
+    """Sample → real outputs; where a model keeps state, each by an interpreter of its own."""
+    kept = opened(model, job.format)
 
+    def run(feed: Arrays) -> Arrays:
+        session = opened(model, job.format) if stateful else kept
+        outputs = session.run(native(session, feed))[0]
+        return {each.tensor.name: each.real(outputs[each.tensor.name]) for each in session.outputs}
 
-def _real_outputs(session: Session, feed: Arrays) -> Arrays:
-    outputs = session.run(native(session, feed))[0]
-    return {each.tensor.name: each.real(outputs[each.tensor.name]) for each in session.outputs}
-
-
-def _top(outputs: Arrays) -> int:
-    return int(np.argmax(next(iter(outputs.values()))[0]))
+    return run

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.build import canonical
+from orchestrator.build.calibration import calibration_set
 from orchestrator.build.jobs import Made, Quantize
 from orchestrator.build.runtimes import Arrays, OnnxSession, TfliteSession, opened
-from orchestrator.build.samples import SampleSet, sample_set
+from orchestrator.build.samples import SampleSet
 from orchestrator.catalog.variant import Format, Precision
 
 Quantizer = Callable[[Path, SampleSet | None, Path], None]
@@ -79,7 +80,7 @@ def quantize(job: Quantize) -> Made:
     calibration: SampleSet | None = None
     if job.precision is Precision.INT8 and job.samples.calibration:
         inputs = tuple(each.tensor for each in opened(float_model, job.format).inputs)
-        calibration = sample_set(job.samples, job.samples.calibration, inputs)
+        calibration = calibration_set(job.samples, inputs)
     QUANTIZERS[job.format, job.precision](float_model, calibration, Path(job.out))
     return Made()
 

@@ -5,9 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 from orchestrator.build.failures import MissingTool
 from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import Format, Precision
-from orchestrator.values import Sha256, Value, digest
+from orchestrator.values import Sha256, Value, canonical, digest
 
-BUILDER = 2
+BUILDER = 3
 """Raise it when the builder's own code gives other bytes or figures for the same inputs."""
 
 _RUNTIME = {Format.TFLITE: ("ai-edge-litert",), Format.ONNX: ("onnxruntime",)}
@@ -26,7 +26,9 @@ _QUANTIZERS = {
 class Ingredients(Value):
     """Everything about a model that its artifacts depend on; data by digest, in order.
 
-    `onnx2tf` is the version installed for ONNX → TFLite, None where it is not there.
+    `metric` is how they are judged, with the digest of the user's own file where there is one;
+    `check` is whether calibration data is compared with the evaluation data. `onnx2tf` is the
+    version installed for ONNX → TFLite, None where it is not there.
     """
 
     source: Sha256
@@ -36,6 +38,8 @@ class Ingredients(Value):
     golden: Sha256 | None
     cases: int
     preprocessing: Preprocessing
+    metric: str = ""
+    check: bool = False
     onnx2tf: str | None
 
     @property
@@ -61,6 +65,11 @@ def conversion_key(ingredients: Ingredients, form: Format, precision: Precision)
     Raises:
         MissingTool: a library for it is not installed.
     """
+    tools = _making_tools(ingredients, form, precision)
+    return _key("make", _used(ingredients, form, precision), form, precision, tools)
+
+
+def _making_tools(ingredients: Ingredients, form: Format, precision: Precision) -> list[str]:
     tools = [*_RUNTIME[form], "numpy"]
     if ingredients.from_onnx:
         tools += ["onnx"]
@@ -68,13 +77,34 @@ def conversion_key(ingredients: Ingredients, form: Format, precision: Precision)
         tools += _KERAS_TOOLS[form]
     if precision is not Precision.FLOAT32:
         tools += _QUANTIZERS[form]
-    return _key("make", _used(ingredients, form, precision), form, precision, tools)
+    return tools
+
+
+def provenance(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+    """What a made file says of itself, as JSON: only what its bytes depend on.
+
+    Data that a model is merely measured and checked with is no part of it: other evaluation
+    data must not change the bytes that devices run.
+    """
+    calibrated = precision is Precision.INT8
+    said = {
+        "source": ingredients.source,
+        "format": form,
+        "precision": precision,
+        "builder": BUILDER,
+        "calibration": ingredients.calibration if calibrated else None,
+        "preprocessing": ingredients.preprocessing if calibrated else None,
+        "tools": dict(_versions(_making_tools(ingredients, form, precision), form)),
+    }
+    return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
 def measurement_key(ingredients: Ingredients, form: Format, precision: Precision) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
     made = conversion_key(ingredients, form, precision)
-    judged_by = ingredients.model_copy(update={"calibration": None, "onnx2tf": None})
+    judged_by = ingredients.model_copy(
+        update={"calibration": None, "check": False, "onnx2tf": None}
+    )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})
     return digest(("measure", made, _key("measure", judged_by, form, precision, ["numpy"])))
@@ -82,8 +112,9 @@ def measurement_key(ingredients: Ingredients, form: Format, precision: Precision
 
 def _used(ingredients: Ingredients, form: Format, precision: Precision) -> Ingredients:
     """What an artifact's bytes depend on: of the data, what it is calibrated and checked with."""
-    unused: dict[str, None] = {}
-    if ingredients.golden is not None:
+    checked = ingredients.check and precision is Precision.INT8
+    unused: dict[str, object] = {"metric": "", "check": checked}
+    if ingredients.golden is not None and not checked:
         unused["evaluation"] = None
     if precision is not Precision.INT8 and (ingredients.golden or ingredients.evaluation):
         unused["calibration"] = None
@@ -95,11 +126,18 @@ def _used(ingredients: Ingredients, form: Format, precision: Precision) -> Ingre
 def _key(
     step: str, ingredients: Ingredients, form: Format, precision: Precision, tools: list[str]
 ) -> str:
-    versions = tuple((name, _version(name, form)) for name in sorted(set(tools)))
     recipe = Recipe(
-        step=step, format=form, precision=precision, ingredients=ingredients, tools=versions
+        step=step,
+        format=form,
+        precision=precision,
+        ingredients=ingredients,
+        tools=_versions(tools, form),
     )
     return digest(recipe)
+
+
+def _versions(tools: list[str], form: Format) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _version(name, form)) for name in sorted(set(tools)))
 
 
 def _version(package: str, form: Format) -> str:

@@ -16,19 +16,33 @@ from orchestrator.catalog.model import Preprocessing
 
 Arrays = dict[str, NDArray[Any]]
 
+TRUTH = "y"
+"""The array of labels; others that belong to the samples are called ``y_…``."""
+
 EXPECTED = "expect_"
 """Prefix of arrays that hold what the float32 model has to give."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:
-    """Samples of one data file that fit one model; `raw` is by the name of the model's input."""
+    """Samples of one data file that fit one model; `raw` is by the name of the model's input.
+
+    `truth` holds what belongs to the samples and is no input: ``y`` and ``y_…``, as it was read.
+    """
 
     inputs: tuple[Tensor, ...]
     raw: Arrays
-    labels: NDArray[np.int64] | None
+    truth: Arrays
     preprocessing: Preprocessing
     count: int
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """One integer class a sample, None where the file holds no such thing."""
+        y = self.truth.get("y")
+        return (
+            y.astype(np.int64) if y is not None and y.ndim == 1 and y.dtype.kind in "iu" else None
+        )
 
     def feed(self, index: int) -> Arrays:
         """What the model takes for one sample: preprocessed, typed, with a batch of 1."""
@@ -73,8 +87,8 @@ def sample_set(samples: Samples, file: str, inputs: tuple[Tensor, ...]) -> Sampl
     """The samples of a data file, checked against what a model takes.
 
     Raises:
-        BadData: an array is missing, of the wrong shape or type, not finite, or the labels are
-            not one class each; names the file, the array and what was expected.
+        BadData: an array is missing, of the wrong shape or type, not finite, or there are not as
+            many labels as samples; names the file, the array and what was expected.
     """
     arrays = read_arrays(samples, file)
     raw = {each.name: _array(arrays, each, inputs, file) for each in inputs}
@@ -87,8 +101,13 @@ def sample_set(samples: Samples, file: str, inputs: tuple[Tensor, ...]) -> Sampl
     count = next(iter(counts.values()))
     if count == 0:
         raise BadData("no samples at all", file=file)
-    labels = _labels(arrays["y"], count, file) if "y" in arrays else None
-    return SampleSet(inputs, raw, labels, samples.preprocessing, count)
+    names = {each.name for each in inputs}
+    truth = {
+        name: _belonging(name, array, count, file)
+        for name, array in arrays.items()
+        if (name == TRUTH or name.startswith(f"{TRUTH}_")) and name not in names
+    }
+    return SampleSet(inputs, raw, truth, samples.preprocessing, count)
 
 
 def checked(samples: Samples, inputs: tuple[Tensor, ...]) -> SampleSet:
@@ -179,16 +198,14 @@ def _check(array: NDArray[Any], wanted: Tensor, how: Preprocessing, file: str) -
             )
 
 
-def _labels(labels: NDArray[Any], count: int, file: str) -> NDArray[np.int64]:
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise BadData(
-            f"labels 'y' are {labels.dtype} of shape {written(labels.shape)}, and one integer "
-            "class per sample was expected",
-            file=file,
-        )
-    if len(labels) != count:
-        raise BadData(f"{len(labels)} labels 'y' for {count} samples", file=file)
-    return labels.astype(np.int64)
+def _belonging(name: str, array: NDArray[Any], count: int, file: str) -> NDArray[Any]:
+    if array.dtype.kind not in "fiub" or array.ndim == 0:
+        raise BadData(f"labels {name!r} are {array.dtype}, not numbers", file=file)
+    if len(array) != count:
+        raise BadData(f"{len(array)} labels {name!r} for {count} samples", file=file)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadData(f"labels {name!r} are not finite", file=file)
+    return array
 
 
 def _prepared(raw: NDArray[Any], wanted: Tensor, how: Preprocessing) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from orchestrator.build.cache import Digests
 from orchestrator.build.failures import BadData, BadSource
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadInput, nearest
-from orchestrator.values import Sha256
+from orchestrator.values import Sha256, canonical
 
 KINDS = (".keras", ".h5", ".hdf5", ".onnx")
 """Suffixes of sources that the builder can read."""
@@ -54,6 +54,20 @@ def data_sha256(file: str | None, catalog: Path, digests: Digests) -> Sha256 | N
         return digests.of(catalog / file)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise BadData("no such file", file=file, hint="correct its path in models.yaml") from error
+
+
+def judged_by(model: Model, catalog: Path, digests: Digests) -> str:
+    """A model's metric as text, with the digest of the file of the user's own function.
+
+    A function of an installed package is known by its name only.
+
+    Raises:
+        BadData: there is no such file.
+    """
+    metric = model.acceptance.metric
+    where = metric.entry.rpartition(":")[0]
+    own = data_sha256(where, catalog, digests) if where.endswith(".py") else None
+    return canonical([metric, own]).decode().strip()
 
 
 def labels_bytes(model: Model, catalog: Path) -> bytes | None:

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import assert_never
 
 from orchestrator.build.failures import BadData, BadGolden, BadSource, Unfaithful
-from orchestrator.build.jobs import JOB, Convert, Failed, Measure, Quantize, Refused, Result
+from orchestrator.build.jobs import (
+    JOB,
+    AnyJob,
+    Convert,
+    Failed,
+    Identify,
+    Measure,
+    Quantize,
+    Refused,
+    Result,
+)
 from orchestrator.build.lifeline import tie
 from orchestrator.values import canonical
 
@@ -16,7 +26,9 @@ def main(job_file: str, result_file: str, parent: str) -> None:
     """Do the job of one file and write its result to another, whatever happens."""
     tie(int(parent))
     try:
-        result = done(JOB.validate_json(Path(job_file).read_bytes()))
+        job = JOB.validate_json(Path(job_file).read_bytes())
+        result = done(job)
+        _sign(job)
     except (BadSource, BadData, BadGolden) as error:
         result = _refused(error)
     except Exception as error:  # noqa: BLE001 whatever a toolchain raises is a result
@@ -26,7 +38,7 @@ def main(job_file: str, result_file: str, parent: str) -> None:
     Path(result_file).write_bytes(canonical(result))
 
 
-def done(job: Convert | Quantize | Measure) -> Result:
+def done(job: AnyJob) -> Result:
     """Do one job; imports only what that job needs."""
     match job:
         case Convert():
@@ -37,12 +49,24 @@ def done(job: Convert | Quantize | Measure) -> Result:
             from orchestrator.build.quantizers import quantize
 
             return quantize(job)
+        case Identify():
+            from orchestrator.build.identity import identify
+
+            return identify(job)
         case Measure():
             from orchestrator.build.measure import measure
 
             return measure(job)
         case _:
             assert_never(job)
+
+
+def _sign(job: AnyJob) -> None:
+    """Have a model file that was made say how."""
+    if isinstance(job, Convert | Quantize) and job.provenance:
+        from orchestrator.build.provenance import embed
+
+        embed(Path(job.out), job.provenance)
 
 
 def _refused(error: BadSource | BadData | BadGolden) -> Refused:

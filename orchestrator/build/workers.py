@@ -13,10 +13,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import orchestrator
-from orchestrator.build.jobs import RESULT, Convert, Failed, Measure, Quantize, Result
+from orchestrator.build.jobs import RESULT, AnyJob, Failed, Result
 from orchestrator.values import canonical
 
-Job = Convert | Quantize | Measure
+Job = AnyJob
 
 RAM_PER_WORKER_BYTES = 1_500_000_000
 """What a TensorFlow conversion takes at its peak, for models of the size that go onto devices."""

@@ -20,15 +20,53 @@ class Objective(StrEnum):
 
 
 class Figures(Value):
-    """What was measured about a variant; `None` where it could not be."""
+    """What was measured about a variant on the build machine; `None` where it could not be.
+
+    `value` is the `metric` of the variant and `reference` that of float32 on the same samples;
+    `low` and `high` are the 95 % interval of the difference, in the direction where higher is
+    better, `spread` the deviation of one sample's difference, `unit` the labels' variance (mse).
+    `accuracy` and `accuracy_drop` repeat it where the metric is top-1. `cosine`, `snr_db` and
+    `agreement` (on `confident` samples) compare the outputs with float32's, labels or not.
+    """
 
     size_bytes: int
+    metric: str | None = None
+    value: float | None = None
+    reference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    unit: float | None = None
     accuracy: float | None = None
     accuracy_drop: float | None = None
+    cosine: float | None = None
+    snr_db: float | None = None
+    agreement: float | None = None
+    confident: int = 0
     max_abs_diff: float | None = None
     p50_ms: float | None = None
     p95_ms: float | None = None
     samples: int = 0
+
+    @property
+    def difference(self) -> float | None:
+        """Variant minus float32, with the sign turned so that higher is better."""
+        if self.value is None or self.reference is None:
+            return None
+        gain = self.value - self.reference
+        return -gain if self.lower_is_better else gain
+
+    @property
+    def score(self) -> float | None:
+        """What variants are ranked by: the metric, higher is better."""
+        if self.value is None:
+            return self.accuracy
+        return -self.value if self.lower_is_better else self.value
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a good model has a small number."""
+        return self.metric == "mse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +193,12 @@ def _rank(
     offer: Offer, objective: Objective, latency: Mapping[str, float]
 ) -> tuple[float, float, str]:
     size = float(offer.figures.size_bytes) if offer.figures else float("inf")
-    accuracy = offer.figures.accuracy if offer.figures else None
+    score = offer.figures.score if offer.figures else None
     match objective:
         case Objective.LATENCY:
             first = latency.get(offer.variant.name, float("inf"))
         case Objective.ACCURACY:
-            first = -accuracy if accuracy is not None else float("inf")
+            first = -score if score is not None else float("inf")
         case Objective.SIZE:
             first = size
     return first, size, offer.variant.name
@@ -172,8 +210,12 @@ def _measure(offer: Offer, objective: Objective, latency: Mapping[str, float], s
             ms = latency.get(offer.variant.name)
             return f"{ms:.3f} ms on {source}" if ms is not None else "latency not measured"
         case Objective.ACCURACY:
-            accuracy = offer.figures.accuracy if offer.figures else None
-            return f"accuracy {accuracy:.4f}" if accuracy is not None else "accuracy not measured"
+            figures = offer.figures
+            if figures is not None and figures.accuracy is not None:
+                return f"accuracy {figures.accuracy:.4f}"
+            if figures is not None and figures.value is not None:
+                return f"{figures.metric} {figures.value:.4g}"
+            return "accuracy not measured"
         case Objective.SIZE:
             return f"{offer.figures.size_bytes} bytes" if offer.figures else "not built"
 

@@ -1,7 +1,7 @@
 """fleet build: make, measure and judge every variant of a model; write the lock."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -11,7 +11,10 @@ from orchestrator.cli.session import leave, opened
 from orchestrator.errors import NotFound
 
 if TYPE_CHECKING:
+    from orchestrator.app import Fleet
+    from orchestrator.artifact.lock import LockedArtifact
     from orchestrator.build.builder import BuildEvent, Finished
+    from orchestrator.cli.render import Screen
 
 _COLUMNS = {
     "model": "MODEL",
@@ -28,6 +31,17 @@ _COLUMNS = {
 }
 
 
+_VERIFIED = {
+    "model": "MODEL",
+    "variant": "VARIANT",
+    "file": "FILE",
+    "status": "STATUS",
+    "locked": "LOCKED",
+    "rebuilt": "REBUILT",
+    "because": "BECAUSE",
+}
+
+
 def build(
     models: ModelNames = None,
     variant: Annotated[
@@ -37,6 +51,12 @@ def build(
         int | None, typer.Option("--jobs", "-j", min=1, help="Workers at once.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make them again, cached or not.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Make the locked variants again elsewhere and compare their bytes."
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Also write a page: table and charts.")
     ] = None,
@@ -46,9 +66,13 @@ def build(
     """Make every variant of models, measure each, judge it by its limits, write fleet.lock.
 
     What was made from equal inputs is not made again. A variant that misses its acceptance
-    limits is kept and shown as rejected, and is never assigned to a device.
+    limits is kept and shown as rejected, and is never assigned to a device; neither is one that
+    another beats in both latency and accuracy (dominated). Exit status 1: a variant failed, or
+    with --verify, bytes differ.
     """
     with opened(site, output) as (fleet, screen):
+        if verify:
+            _verify(fleet, screen, models, variant, jobs)
         from orchestrator.artifact.lock import Status
         from orchestrator.build.builder import Finished
 
@@ -75,17 +99,50 @@ def build(
             for place, v in enumerate(model.variants)
         }
         made.sort(key=lambda each: order[(each[0], each[1].variant)])
-        screen.rows("build", [_row(model, event) for model, event in made], _COLUMNS)
+        lock = fleet.site.lock()
+        final = [(model, event, lock.find(model)) for model, event in made]
+        rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
+        screen.rows("build", rows, _COLUMNS)
+        for model in wanted:
+            if model.data.evaluation is None:
+                screen.note(
+                    f"warning: {model.name} has no evaluation data: nothing is known of its "
+                    "accuracy, and no variant but float32 is accepted (data.evaluation)"
+                )
         if report is not None:
             report.write_text(fleet.report([model.name for model in wanted]))
         statuses = {event.artifact.status for _, event in made}
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
 
 
-def _row(model: str, event: "Finished") -> dict[str, Any]:
+def _verify(
+    fleet: "Fleet",
+    screen: "Screen",
+    models: list[str] | None,
+    variants: list[str] | None,
+    jobs: int | None,
+) -> NoReturn:
+    """Make again, compare, show, and end with what came of it."""
+    compared = fleet.verify(models or [], variants=variants, jobs=jobs)
+    rows = [
+        {
+            "model": each.model,
+            "variant": each.variant,
+            "file": each.file,
+            "status": "equal" if each.equal else "different",
+            "locked": each.locked,
+            "rebuilt": each.rebuilt,
+            "because": each.because,
+        }
+        for each in compared
+    ]
+    screen.rows("verify", rows, _VERIFIED)
+    leave(Exit.DONE if all(each.equal for each in compared) else Exit.FAILED)
+
+
+def _row(model: str, event: "Finished", artifact: "LockedArtifact") -> dict[str, Any]:
     from orchestrator.cli.render import size
 
-    artifact = event.artifact
     figures = artifact.figures
     shown: dict[str, Any] = {
         "model": model,
@@ -99,8 +156,15 @@ def _row(model: str, event: "Finished") -> dict[str, Any]:
     if figures:
         shown |= {
             "size_bytes": figures.size_bytes,
-            "accuracy": figures.accuracy,
-            "drop": figures.accuracy_drop,
+            "metric": figures.metric,
+            "value": figures.value,
+            "accuracy": figures.value if figures.accuracy is None else figures.accuracy,
+            "drop": None if figures.difference is None else round(0.0 - figures.difference, 6),
+            "low": figures.low,
+            "high": figures.high,
+            "cosine": figures.cosine,
+            "snr_db": figures.snr_db,
+            "agreement": figures.agreement,
             "diff": figures.max_abs_diff,
             "p50_ms": figures.p50_ms,
             "p95_ms": figures.p95_ms,

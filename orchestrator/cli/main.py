@@ -11,6 +11,7 @@ from orchestrator.cli.doctor import doctor
 from orchestrator.cli.enroll import enroll
 from orchestrator.cli.explain import explain
 from orchestrator.cli.facts import facts
+from orchestrator.cli.gc import gc
 from orchestrator.cli.init import init
 from orchestrator.cli.pareto import pareto
 
@@ -60,6 +61,7 @@ app.command(rich_help_panel=ROLL_OUT)(deploy)
 app.command(rich_help_panel=ROLL_OUT)(rollback)
 app.command(rich_help_panel=LOOK)(audit)
 app.command(rich_help_panel=LOOK)(history)
+app.command(rich_help_panel=LOOK)(gc)
 
 
 def run() -> None:

@@ -164,6 +164,20 @@ class Ledger:
                 found[(row.device, row.model)] = Expected(manifest=manifest, since=since)
         return found
 
+    def serving(self) -> tuple[Manifest, ...]:
+        """The releases last proved on each device, and those before them: current and previous."""
+        known = self.manifests()
+        seen: dict[tuple[str, str], list[str]] = {}
+        for entry in self.history():
+            outcome = entry.outcome
+            if outcome.status.value not in _PROVED or outcome.release is None:
+                continue
+            mine = seen.setdefault((outcome.device, outcome.model), [])
+            if outcome.release not in mine and len(mine) < 2:
+                mine.append(outcome.release)
+        named = {(model, release) for (_, model), mine in seen.items() for release in mine}
+        return tuple(known[each] for each in sorted(named) if each in known)
+
     def latencies(self) -> dict[str, dict[str, float]]:
         """Median smoke-test latencies in ms, by model file digest and then by fingerprint."""
         known = self.manifests()

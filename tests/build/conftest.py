@@ -86,6 +86,7 @@ def a_model(
     variants: tuple[str, ...] = ALL,
     scale: float = 1 / 16,
     golden: dict[str, object] | None = None,
+    check: bool = True,
     **more: object,
 ) -> Model:
     data = {"evaluation": evaluation, "calibration": calibration}
@@ -95,7 +96,8 @@ def a_model(
             "source": f"models/{source}",
             "version": "1",
             "preprocessing": {"scale": scale},
-            "data": {kind: f"data/{name}.npz" for kind, name in data.items() if name},
+            "data": {kind: f"data/{name}.npz" for kind, name in data.items() if name}
+            | {"check": check},
             "golden": golden or {},
             "variants": list(variants),
             **more,

@@ -190,6 +190,36 @@ def test_a_step_that_takes_too_long_is_ended_and_is_a_result(site, digits):
     assert again.status is Status.ACCEPTED
 
 
+@pytest.mark.parametrize(
+    ("calibration", "because"),
+    [
+        ("zeros", "every value of 'pixels' is 0, and the evaluation data varies"),
+        ("raw", "it looks as if it was not normalised"),
+        ("noise", "look like random noise"),
+        ("few", "5 calibration samples are too few: 20 are needed"),
+    ],
+)
+def test_calibration_data_that_is_not_like_the_evaluation_data_is_refused(
+    own, digits, calibration, because
+):
+    real = np.load(own.catalog / "data/onnx-calibration.npz")["x"]
+    bad = {
+        "zeros": np.zeros_like(real),
+        "raw": real.astype(np.float32) * 255,
+        "noise": np.random.default_rng(3).uniform(0, 16, real.shape).astype(np.float32),
+        "few": real[:5],
+    }
+    np.savez(own.catalog / "data/bad.npz", x=bad[calibration])
+    model = digits(
+        "digits.onnx", evaluation="onnx-evaluation", calibration="bad", variants=("onnx-int8",)
+    )
+
+    with pytest.raises(BadData, match=because) as refused:
+        own.build(model)
+    assert str(refused.value).startswith("data/bad.npz: ")
+    assert "data.check: false" in refused.value.hint
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_die_with_the_build_that_started_them(site, catalog, digits, how):
