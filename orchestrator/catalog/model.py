@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
 
 from orchestrator.catalog.variant import BUILDABLE, Variant
 from orchestrator.errors import nearest
@@ -239,6 +239,12 @@ class Model(Value):
         else:
             raise BadPart("'variants' should be a list of names", "variants", hint=_VARIANTS)
         return {**raw, "variants": tuple(made)}
+
+    @field_serializer("variants")
+    def _as_written(self, variants: tuple[Variant, ...]) -> dict[str, dict[str, Any]]:
+        """Write variants as they are read: by name, with what differs."""
+        fixed = {"name", "format", "precision"}
+        return {v.name: v.model_dump(mode="json", exclude=fixed) for v in variants}
 
 
 _VARIANTS = f"known variants: {', '.join(BUILDABLE)}"

@@ -163,3 +163,13 @@ def test_preprocessing_that_could_not_be_computed_is_refused(preprocessing, said
     message, _ = refusal(f"    preprocessing: {preprocessing}\n")
 
     assert message.startswith(f"models.yaml:5: {said}")
+
+
+@pytest.mark.parametrize(
+    "variants", ["[tflite-int8, onnx-float32]", "{tflite-int8: {needs_mib: 9}}"]
+)
+def test_a_model_survives_its_own_file(variants):
+    text = f'models: {{m: {{source: a.keras, version: "1", variants: {variants}}}}}'
+    model = read_models(text, "models.yaml")["m"]
+
+    assert Model.model_validate_json(model.model_dump_json()) == model
