@@ -10,7 +10,8 @@ FLEET := $(BIN)/fleet
 demo: setup system  ## from a trained model to an audited, rolled-back fleet, on this machine
 	$(BIN)/python demo/demo.py
 
-test: setup system  ## everything: units, scenarios on the lab, contracts
+test: setup  ## everything: units, scenarios on the lab, contracts
+	@sh demo/system.sh test
 	$(BIN)/pytest
 
 test-fast: setup  ## the units alone, in seconds

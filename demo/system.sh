@@ -1,5 +1,6 @@
 #!/bin/sh
-# What this machine must have: sshd for the lab, Fashion-MNIST for the demo. Installs what is
+# What this machine must have: sshd for the lab, Fashion-MNIST for the demo; with the word `test`
+# also what only tests use: a browser, and BusyBox as another device shell. Installs what is
 # missing where it may (root, or sudo without a password) and apt is there; else says what to do.
 # The lab starts its own sshd processes: a service that the package would start is kept masked.
 set -u
@@ -7,6 +8,10 @@ set -u
 missing=
 [ -x /usr/sbin/sshd ] || command -v sshd >/dev/null 2>&1 || missing="openssh-server"
 [ -d /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
+if [ "${1:-}" = test ]; then
+    command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+    command -v busybox >/dev/null 2>&1 || missing="$missing busybox-static"
+fi
 [ -n "$missing" ] || exit 0
 
 root=
