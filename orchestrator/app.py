@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.deploy.switch import Progress
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
-    from orchestrator.transport.ssh import Address
+    from orchestrator.transport.login import Address
     from orchestrator.transport.transport import Transport
     from orchestrator.trust.hostkeys import HostKey
 
@@ -316,7 +316,7 @@ class Fleet:
 
     def address(self, device: Device) -> "Address":
         """Where a device listens and who vouches for it."""
-        from orchestrator.transport.ssh import Address
+        from orchestrator.transport.login import Address
 
         site = self.settings.site
         return Address(
@@ -336,7 +336,7 @@ class Fleet:
 
     def host_key(self, device: Device) -> "HostKey":
         """The host key a device shows right now; trusted by nobody yet."""
-        from orchestrator.transport.ssh import shown_host_key
+        from orchestrator.transport.login import shown_host_key
         from orchestrator.trust.hostkeys import HostKey
 
         return HostKey(*shown_host_key(self.address(device)))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.transport.ssh import SshTransport, shown_host_key
+from orchestrator.transport.login import shown_host_key
+from orchestrator.transport.ssh import SshTransport
 from orchestrator.transport.transport import (
     DeviceUnreachable,
     HostKeyChanged,
