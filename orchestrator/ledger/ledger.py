@@ -191,6 +191,14 @@ class Ledger:
                 by_fingerprint[outcome.fingerprint] = measured
         return found
 
+    def rates(self) -> dict[str, float]:
+        """By device: what its line carried when that was last measured, in bytes per second."""
+        found: dict[str, float] = {}
+        for entry in self.history():
+            if (rate := entry.outcome.bytes_per_s) is not None:
+                found.setdefault(entry.outcome.device, rate)
+        return found
+
     def history(self, device: str | None = None, limit: int | None = None) -> tuple[Entry, ...]:
         """Outcomes, newest first."""
         query = select(EntryRow, RunRow).join(RunRow).order_by(col(EntryRow.seq).desc())
