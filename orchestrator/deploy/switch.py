@@ -56,10 +56,10 @@ def switch(hands: Hands, errand: Errand) -> Outcome:
 def _switch(hands: Hands, errand: Errand) -> Outcome:
     step = errand.step
     errand.at("prepare")
-    there = _prepare(hands, errand)
-    if there is None:
+    found = _prepare(hands, errand)
+    if found is None:
         return errand.outcome(Status.ALREADY_CURRENT, "already current")
-    deliver(hands, errand, there)
+    deliver(hands, errand, found)
     errand.at("smoke test")
     errand.smoke, errand.evidence = _smoke(hands, errand)
     if not errand.smoke.passed:
@@ -87,11 +87,11 @@ def _prepare(hands: Hands, errand: Errand) -> There | None:
     space = (str(need_kib), str(len(manifest.files) + 16))
     answer = _with_lease(hands, errand, space)
     current = answer.one("current") or None
-    there = _there(answer)
-    whole = {name: seen.sha256 for name, seen in there.staged.items()} == errand.wanted
+    found = there(answer)
+    whole = {name: seen.sha256 for name, seen in found.staged.items()} == errand.wanted
     if current == step.release:
         if not whole:  # damaged while it runs: proved beside it, then put in its place
-            return replace(there, staged={})
+            return replace(found, staged={})
         hands.call("leave", step.model, errand.owner)
         return None
     if current != step.was:
@@ -102,11 +102,12 @@ def _prepare(hands: Hands, errand: Errand) -> There | None:
         )
     if answer.one("made") and not whole:
         hands.call("drop", step.model, step.release, errand.owner)
-        return replace(there, staged={})
-    return there
+        return replace(found, staged={})
+    return found
 
 
-def _there(answer: Answer) -> There:
+def there(answer: Answer) -> There:
+    """What a device says that it holds when it is prepared."""
     named = (line.partition(" ") for line in answer.all("has"))
     return There(
         staged={seen.path: seen for seen in map(read_file, answer.all("file"))},
