@@ -30,6 +30,7 @@ format: setup  ## put the code into its format
 
 bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/cli/start.py
+	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick)
 
 docs: setup  ## the generated pages of docs/
 	$(BIN)/python docs/reference.py

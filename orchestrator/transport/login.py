@@ -37,10 +37,7 @@ CONNECT_S = 15.0
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Sealed in hardware on both ends nearly everywhere; moved to the front, nothing is removed."""
 _PINS = Pins()
-_CONFIG = Config(overrides={"load_ssh_configs": False}, lazy=True)
-_FABRIC = threading.Lock()
-"""Fabric's configuration, without anybody's files, is one for all connections; making a connection
-merges it anew, which two threads must not do at the same time."""
+_MINE = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +105,22 @@ def socket_to(address: Address, connect_s: float) -> socket.socket:
 def _connection(
     address: Address, sock: Any, connect_s: float, line: Callable[..., paramiko.Transport]
 ) -> Connection:
-    with _FABRIC:
-        connection = _fabric(address, sock, connect_s, line)
+    connection = _fabric(address, sock, connect_s, line)
     client = connection.client
     client.set_missing_host_key_policy(_Refuse())
     _vouch(client.get_host_keys(), address)
     return connection
+
+
+def _config() -> Config:
+    """Fabric's configuration without anybody's files.
+
+    One for each thread: whoever makes a connection merges it anew, and others must not read it then.
+    """
+    if not hasattr(_MINE, "config"):
+        _MINE.config = Config(overrides={"load_ssh_configs": False}, lazy=True)
+    config: Config = _MINE.config
+    return config
 
 
 def _fabric(
@@ -123,7 +130,7 @@ def _fabric(
         host=address.host,
         user=address.user,
         port=address.port,
-        config=_CONFIG,
+        config=_config(),
         connect_timeout=int(connect_s) or 1,
         connect_kwargs={
             "sock": sock,

@@ -37,7 +37,14 @@ flush() { # flush PATH…: files and directories to the disk itself
     else sync "$@" 2>/dev/null || sync; fi
 }
 
-can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox)
+can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox); tried once
+    [ -e "$here/renames-links" ] && return 0
+    [ -e "$here/replaces-links" ] && return 1
+    if try_to_rename_links; then : >"$here/renames-links"; else : >"$here/replaces-links"; fi
+    [ -e "$here/renames-links" ]
+}
+
+try_to_rename_links() {
     rm -rf "$m/.try" && mkdir "$m/.try" || return 1
     ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null
     tried=$?
@@ -221,10 +228,15 @@ installed() {
 }
 
 hashes() { # hashes FOLDER: digest, bytes and name of every file in it
-    for file in "$1"/*; do
-        [ -f "$file" ] || continue
-        sum=$(sha256sum <"$file") || { say unreadable "${file##*/}"; continue; }
-        say file "${sum%% *} $(stat -c %s "$file") ${file##*/}"
+    set -- "$1"/*
+    [ -e "$1" ] || return 0
+    sums=$(sha256sum "$@" 2>/dev/null)
+    stat -c '%s %n' "$@" 2>/dev/null | while read -r bytes file; do
+        sum=${sums%%"  $file"*}
+        [ "$sum" != "$sums" ] || { say unreadable "${file##*/}"; continue; }
+        sum=${sum##*"
+"}
+        say file "$sum $bytes ${file##*/}"
     done
 }
 
