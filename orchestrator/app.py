@@ -285,7 +285,7 @@ class Fleet:
         refused: Iterable[Skip] = (),
         pace: "Pace | None" = None,
     ) -> "Report":
-        """Carry out a plan; every outcome is in the ledger before the next one is.
+        """Carry out a plan; outcomes are in the ledger as soon as they are known.
 
         Args:
             pace: how fast bytes may be sent; as fast as lines and devices allow if None.
@@ -301,11 +301,14 @@ class Fleet:
         self.ledger.close_dead_runs()
         run = self.ledger.begin(plan)
 
-        def record(outcome: Outcome) -> None:
-            print_ = prints.get(outcome.device)
-            whole = outcome.model_copy(update={"fingerprint": print_})
-            self.ledger.append(run, whole, self.device(outcome.device).profile)
-            done(whole)
+        def record(outcomes: Sequence[Outcome]) -> None:
+            whole = [
+                outcome.model_copy(update={"fingerprint": prints.get(outcome.device)})
+                for outcome in outcomes
+            ]
+            self.ledger.append_all(run, [(o, self.device(o.device).profile) for o in whole])
+            for outcome in whole:
+                done(outcome)
 
         try:
             with self, Claim(self.settings.state / "controllers") as claim:

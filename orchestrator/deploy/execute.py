@@ -1,7 +1,7 @@
 """A plan carried out: wave by wave, a bounded number of devices at once, one connection each."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Report:
 def execute(
     plan: Plan,
     reach: Reach,
-    record: Callable[[Outcome], None],
+    record: Callable[[Sequence[Outcome]], None],
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
     refused: Iterable[Skip] = (),
@@ -54,16 +54,14 @@ def execute(
     outcomes: list[Outcome] = []
     stop = threading.Event()
 
-    def keep(outcome: Outcome) -> None:
-        record(outcome)
-        outcomes.append(outcome)
+    def keep(new: Sequence[Outcome]) -> None:
+        if new:
+            record(new)
+            outcomes.extend(new)
 
     gone = {(skip.device, skip.model): skip for skip in refused}
-    for step in plan.steps:
-        if (skip := gone.get((step.device, step.model))) is not None:
-            keep(_unchanged(skip))
-        elif not isinstance(step, Switch):
-            keep(_unchanged(step))
+    as_they_are = [gone.get((step.device, step.model), step) for step in plan.steps]
+    keep([_unchanged(step) for step in as_they_are if not isinstance(step, Switch)])
     halted = ""
     worker = _Worker(plan, reach, stop, watch)
     steps: dict[str, list[Switch]] = {}
@@ -73,12 +71,12 @@ def execute(
     for wave in plan.waves:
         work = [(name, steps[name]) for name in wave.devices if name in steps]
         if halted:
-            for step in (step for _, each in work for step in each):
-                keep(_aborted(step, "the rollout was halted before its turn", HALTED))
+            because = "the rollout was halted before its turn"
+            keep([_aborted(step, because, HALTED) for _, each in work for step in each])
             continue
         turns = Turns(work, plan.playbook.at_once, reach.limits)
-        for outcome in _all(worker, turns, plan.playbook.at_once, stop):
-            keep(outcome)
+        for new in _all(worker, turns, plan.playbook.at_once, stop):
+            keep(new)
         verdict = judge(wave, outcomes)
         halted = verdict.because if isinstance(verdict, Halt) else ""
     return Report(tuple(outcomes), halted)
@@ -130,7 +128,8 @@ class _Worker:
 
 def _all(
     worker: _Worker, turns: "Turns[list[Switch]]", at_once: int, stop: threading.Event
-) -> Iterator[Outcome]:
+) -> Iterator[list[Outcome]]:
+    """Outcomes as they come, those that came at the same time together."""
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="device") as pool:
         left: dict[Future[list[Outcome]], str] = {}
         interrupted: KeyboardInterrupt | None = None
@@ -145,7 +144,8 @@ def _all(
                     continue
                 for future in done:
                     turns.end(left.pop(future))
-                    yield from future.result()
+                left.update((pool.submit(worker, n, steps), n) for n, steps in turns.begin())
+                yield [outcome for future in done for outcome in future.result()]
         except BaseException:  # whoever takes the outcomes has given up: so does everybody
             stop.set()
             raise
