@@ -175,11 +175,11 @@ def main() -> None:
     timed("facts", lambda: asked(site))
     timed("audit", lambda: audited(site))
     site.offer("2.0", changed(first, 20))
-    timed("5 % of blocks changed, fast line", lambda: deployed(site))
+    timed("5 % changed, fast line", lambda: deployed(site))
     timed("rollback", lambda: rolled_back(site))
     site.describe("metered")
     site.offer("3.0", changed(first, 20))
-    timed("5 % of blocks changed, metered line", lambda: deployed(site))
+    timed("5 % changed, metered line", lambda: deployed(site))
 
 
 if __name__ == "__main__":

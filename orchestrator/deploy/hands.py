@@ -17,7 +17,8 @@ _START = (
 _INSTALL = (
     'r=$1; case $r in "~/"*) r=$HOME/${r#"~/"};; esac; umask 077; '
     "d=$r/bin/$2; n=$r/bin/.new.$$; "
-    'mkdir -p "$n" && tar -x -f - -C "$n" && cat >/dev/null && sync && '
+    'mkdir -p "$n" && tar -x -f - -C "$n" && cat >/dev/null && '
+    '{ sync "$n"/* "$n" 2>/dev/null || sync; } && '
     '{ [ -f "$d/device.sh" ] || { rm -rf "$d"; mv "$n" "$d"; }; }; s=$?; '
     'rm -rf "$n" "$d/${n##*/}"; '
     'find "$r/bin" -mindepth 1 -maxdepth 1 -mtime +7 ! -name "$2" -exec rm -rf {} + 2>/dev/null; '
