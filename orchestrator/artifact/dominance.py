@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Precision, Variant
+from orchestrator.catalog.variant import Variant
 
 SLOWER = 1.2
 """How many times the latency of the better one a variant has to take: less is the machine's noise."""
@@ -41,7 +41,7 @@ def _marked(
     variant = variants.get(artifact.variant)
     if artifact.status is not Status.ACCEPTED or variant is None:
         return artifact
-    if variant.precision is Precision.FLOAT32:
+    if variant.recipe == variant.reference:
         return artifact
     for other in others:
         rival = variants.get(other.variant)

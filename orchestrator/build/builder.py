@@ -25,7 +25,7 @@ from orchestrator.build.store import Store
 from orchestrator.build.verdict import NO_CALIBRATION, verdict
 from orchestrator.build.workers import Workers, workers_here
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Format, Precision, Variant
+from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import NotFound
 
 
@@ -182,13 +182,12 @@ class Builder:
         self, model: Model, order: Order, variant: Variant, *, force: bool
     ) -> LockedArtifact | None:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
-        kind = variant.format, variant.precision
         needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
         if needs_onnx2tf and order.ingredients.onnx2tf is None:
             return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
-        if variant.precision is Precision.INT8 and order.ingredients.calibration is None:
+        if variant.precision.calibrated and order.ingredients.calibration is None:
             return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
-        outcome = None if force else recalled(self._cache, order.ingredients, *kind)
+        outcome = None if force else recalled(self._cache, order.ingredients, variant.recipe)
         return None if outcome is None else _locked(model, order, variant, outcome)
 
     def _made(
@@ -211,7 +210,7 @@ class Builder:
             began = time.monotonic()
             news.put(Started(variant.name))
             try:
-                outcome = making.made(variant.format, variant.precision)
+                outcome = making.made(variant.recipe)
             except BaseException as error:  # noqa: BLE001 raised again in the calling thread
                 news.put(error)
                 return
@@ -249,7 +248,7 @@ def _wanted(model: Model, names: Collection[str] | None) -> list[Variant]:
 def _absent(order: Order, variant: Variant, status: Status, because: str) -> LockedArtifact:
     return LockedArtifact(
         variant=variant.name,
-        key=measurement_key(order.ingredients, variant.format, variant.precision),
+        key=measurement_key(order.ingredients, variant.recipe),
         status=status,
         because=because,
         format=variant.format,
@@ -264,15 +263,15 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
         assert isinstance(failure, Failure)
         return _absent(order, variant, Status.FAILED, failure.because)
     figures = measurement.figures
-    if variant.precision is Precision.FLOAT32:
+    reference = variant.recipe == variant.recipe.reference
+    if reference:
         figures = figures.model_copy(update={"max_abs_diff": conversion.max_abs_diff})
-    reference = variant.precision is Precision.FLOAT32
     status, because = verdict(model.acceptance, figures, reference=reference)
     if status is Status.ACCEPTED and measurement.golden is None:
         status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
     return LockedArtifact(
         variant=variant.name,
-        key=measurement_key(order.ingredients, variant.format, variant.precision),
+        key=measurement_key(order.ingredients, variant.recipe),
         status=status,
         because=because,
         format=variant.format,

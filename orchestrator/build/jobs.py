@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 from orchestrator.artifact.golden import Tolerance
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Metric, Preprocessing
-from orchestrator.catalog.variant import Format, Precision
+from orchestrator.catalog.variant import Recipe
 from orchestrator.values import Value
 
 
@@ -37,7 +37,7 @@ class Convert(Value):
     step: Literal["convert"] = "convert"
     source: str
     shown: str
-    format: Format
+    recipe: Recipe
     samples: Samples
     onnx2tf: str | None = None
     provenance: str = ""
@@ -45,12 +45,11 @@ class Convert(Value):
 
 
 class Quantize(Value):
-    """Make a smaller model of the same format from a float32 one."""
+    """Make an artifact from its parent, in most cases the float32 model of the same format."""
 
     step: Literal["quantize"] = "quantize"
-    float_model: str
-    format: Format
-    precision: Precision
+    parent: str
+    recipe: Recipe
     samples: Samples
     provenance: str = ""
     out: str
@@ -64,13 +63,12 @@ class Identify(Value):
 
 
 class Measure(Value):
-    """Measure an artifact and make its golden set; `float_model` is what it is compared with."""
+    """Measure an artifact and make its golden set; `reference` is what it is compared with."""
 
     step: Literal["measure"] = "measure"
     artifact: str
-    float_model: str
-    format: Format
-    precision: Precision
+    reference: str
+    recipe: Recipe
     samples: Samples
     metric: Metric = Metric()
     out: str

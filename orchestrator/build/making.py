@@ -26,7 +26,7 @@ from orchestrator.build.recipes import Ingredients, conversion_key, measurement_
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
 from orchestrator.catalog.model import Metric
-from orchestrator.catalog.variant import Format, Precision
+from orchestrator.catalog.variant import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +62,28 @@ class Making:
     _fresh: dict[str, Record] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
-    def made(self, form: Format, precision: Precision) -> Outcome:
+    def made(self, recipe: Recipe) -> Outcome:
         """Make and measure one artifact, or find that it was made before.
 
         Raises:
             BadSource, BadData, BadGolden: what was handed in cannot be meant.
             Stopped: the build was given up.
         """
-        conversion = self._conversion(form, precision)
+        conversion = self._conversion(recipe)
         if isinstance(conversion, Failure):
             return Outcome(conversion, conversion)
-        key = measurement_key(self.order.ingredients, form, precision)
-        record = self._once(key, lambda: self._measured(form, precision, conversion))
+        key = measurement_key(self.order.ingredients, recipe)
+        record = self._once(key, lambda: self._measured(recipe, conversion))
         assert isinstance(record, Measurement | Failure)
         return Outcome(conversion, record)
 
-    def _conversion(self, form: Format, precision: Precision) -> Conversion | Failure:
-        key = conversion_key(self.order.ingredients, form, precision)
-        if precision is Precision.FLOAT32:
-            record = self._once(key, lambda: self._converted(form))
+    def _conversion(self, recipe: Recipe) -> Conversion | Failure:
+        key = conversion_key(self.order.ingredients, recipe)
+        parent = recipe.parent
+        if parent is None:
+            record = self._once(key, lambda: self._converted(recipe))
         else:
-            record = self._once(key, lambda: self._quantized(form, precision))
+            record = self._once(key, lambda: self._quantized(recipe, parent))
         assert isinstance(record, Conversion | Failure)
         return record
 
@@ -100,62 +101,57 @@ class Making:
                 self.cache.put(key, record)
             return record
 
-    def _converted(self, form: Format) -> tuple[Record, bool]:
+    def _converted(self, recipe: Recipe) -> tuple[Record, bool]:
         order = self.order
 
         def job(out: Path) -> Job:
             return Convert(
                 source=str(order.source),
                 shown=order.shown,
-                format=form,
+                recipe=recipe,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
-                provenance=provenance(order.ingredients, form, Precision.FLOAT32),
+                provenance=provenance(order.ingredients, recipe),
                 out=str(out),
             )
 
-        return self._kept(*self._run(form, Precision.FLOAT32, "make", job))
+        return self._kept(*self._run(recipe, "make", job))
 
-    def _quantized(self, form: Format, precision: Precision) -> tuple[Record, bool]:
-        float_model = self._conversion(form, Precision.FLOAT32)
-        if isinstance(float_model, Failure):
-            return Failure(because=f"its float32 model failed: {float_model.because}"), False
+    def _quantized(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
+        made = self._conversion(parent)
+        if isinstance(made, Failure):
+            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
 
         def job(out: Path) -> Job:
             return Quantize(
-                float_model=str(self.store.path(float_model.sha256)),
-                format=form,
-                precision=precision,
+                parent=str(self.store.path(made.sha256)),
+                recipe=recipe,
                 samples=self.order.samples,
-                provenance=provenance(self.order.ingredients, form, precision),
+                provenance=provenance(self.order.ingredients, recipe),
                 out=str(out),
             )
 
-        return self._kept(*self._run(form, precision, "make", job))
+        return self._kept(*self._run(recipe, "make", job))
 
-    def _measured(
-        self, form: Format, precision: Precision, artifact: Conversion
-    ) -> tuple[Record, bool]:
-        float_model = self._conversion(form, Precision.FLOAT32)
-        assert isinstance(float_model, Conversion)
+    def _measured(self, recipe: Recipe, artifact: Conversion) -> tuple[Record, bool]:
+        reference = self._conversion(recipe.reference)
+        if isinstance(reference, Failure):
+            return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
 
         def job(out: Path) -> Job:
             return Measure(
                 artifact=str(self.store.path(artifact.sha256)),
-                float_model=str(self.store.path(float_model.sha256)),
-                format=form,
-                precision=precision,
+                reference=str(self.store.path(reference.sha256)),
+                recipe=recipe,
                 samples=self.order.samples,
                 metric=self.order.metric,
                 out=str(out),
             )
 
-        return self._kept(*self._run(form, precision, "measure", job))
+        return self._kept(*self._run(recipe, "measure", job))
 
-    def _run(
-        self, form: Format, precision: Precision, step: str, job: Callable[[Path], Job]
-    ) -> tuple[Result, Path]:
-        return self.workers.run(f"{self.order.model}-{form}-{precision}-{step}", job)
+    def _run(self, recipe: Recipe, step: str, job: Callable[[Path], Job]) -> tuple[Result, Path]:
+        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job)
 
     def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
         """Put what a worker made into the store; the record, and whether it would come again.
@@ -202,14 +198,12 @@ def _error(refused: Refused) -> BadSource | BadData | BadGolden:
     return kinds[refused.error](refused.message, file=refused.file, hint=refused.hint)
 
 
-def recalled(
-    cache: Cache, ingredients: Ingredients, form: Format, precision: Precision
-) -> Outcome | None:
+def recalled(cache: Cache, ingredients: Ingredients, recipe: Recipe) -> Outcome | None:
     """What was made before, if all of it is still there; nothing is started."""
-    conversion = cache.get(conversion_key(ingredients, form, precision))
+    conversion = cache.get(conversion_key(ingredients, recipe))
     if isinstance(conversion, Failure):
         return Outcome(conversion, conversion)
-    measurement = cache.get(measurement_key(ingredients, form, precision))
+    measurement = cache.get(measurement_key(ingredients, recipe))
     if not isinstance(conversion, Conversion) or not isinstance(measurement, Measurement | Failure):
         return None
     return Outcome(conversion, measurement)

@@ -16,7 +16,7 @@ from orchestrator.build.samples import SampleSet, sample_set
 from orchestrator.build.tensors import Tensor
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import MetricName
-from orchestrator.catalog.variant import Precision
+from orchestrator.catalog.variant import Format
 
 MOST_SAMPLES = 2000
 """Evaluation samples used; more would narrow an accuracy's error below 1 % at too great a price."""
@@ -36,7 +36,7 @@ def measure(job: Measure) -> Measured:
         BadData: labels that do not fit the model or the metric.
     """
     artifact = Path(job.artifact)
-    fresh = partial(opened, artifact, job.format)
+    fresh = partial(opened, artifact, job.recipe.format)
     session = fresh()
     inputs = tuple(_as_real(each.tensor, quantized=each.quantized) for each in session.inputs)
     proving = sample_set(job.samples, job.samples.proving or "", inputs)
@@ -63,7 +63,7 @@ def _cases(
     job: Measure, fresh: Callable[[], Session], proving: SampleSet
 ) -> tuple[Cases | None, str]:
     try:
-        return golden_cases(fresh, proving, job.samples.cases, job.precision), ""
+        return golden_cases(fresh, proving, job.samples.cases, job.recipe.precision), ""
     except Worthless as error:
         return None, str(error)
 
@@ -86,11 +86,12 @@ def _latencies(session: Session, samples: SampleSet) -> list[float]:
 
 def _evaluated(job: Measure, samples: SampleSet, figures: Figures, *, stateful: bool) -> Figures:
     """The figures with the task's metric, its interval, and the deviation from float32."""
-    alone = job.precision is Precision.FLOAT32
-    ours = _runner(Path(job.artifact), job, stateful=stateful)
-    theirs = ours if alone else _runner(Path(job.float_model), job, stateful=stateful)
+    recipe, reference = job.recipe, job.recipe.reference
+    alone = recipe == reference
+    ours = _runner(Path(job.artifact), recipe.format, stateful=stateful)
+    theirs = ours if alone else _runner(Path(job.reference), reference.format, stateful=stateful)
     file, folder = job.samples.evaluation or "", Path(job.samples.folder)
-    outputs = tuple(each.tensor for each in opened(Path(job.artifact), job.format).outputs)
+    outputs = tuple(each.tensor for each in opened(Path(job.artifact), recipe.format).outputs)
     mine, other = (scorer(job.metric, outputs, samples, folder, file) for _ in range(2))
     deviation = Deviation()
     indices = samples.spread(MOST_STATEFUL if stateful else MOST_SAMPLES)
@@ -137,12 +138,12 @@ def _bounded(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _runner(model: Path, job: Measure, *, stateful: bool) -> Callable[[Arrays], Arrays]:
+def _runner(model: Path, form: Format, *, stateful: bool) -> Callable[[Arrays], Arrays]:
     """Sample → real outputs; where a model keeps state, each by an interpreter of its own."""
-    kept = opened(model, job.format)
+    kept = opened(model, form)
 
     def run(feed: Arrays) -> Arrays:
-        session = opened(model, job.format) if stateful else kept
+        session = opened(model, form) if stateful else kept
         outputs = session.run(native(session, feed))[0]
         return {each.tensor.name: each.real(outputs[each.tensor.name]) for each in session.outputs}
 

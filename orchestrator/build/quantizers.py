@@ -75,13 +75,13 @@ QUANTIZERS: dict[tuple[Format, Precision], Quantizer] = {
 
 
 def quantize(job: Quantize) -> Made:
-    """Write the quantized model to ``job.out``."""
-    float_model = Path(job.float_model)
+    """Write the artifact to ``job.out``."""
+    parent = Path(job.parent)
     calibration: SampleSet | None = None
-    if job.precision is Precision.INT8 and job.samples.calibration:
-        inputs = tuple(each.tensor for each in opened(float_model, job.format).inputs)
+    if job.recipe.precision.calibrated and job.samples.calibration:
+        inputs = tuple(each.tensor for each in opened(parent, job.recipe.format).inputs)
         calibration = calibration_set(job.samples, inputs)
-    QUANTIZERS[job.format, job.precision](float_model, calibration, Path(job.out))
+    QUANTIZERS[job.recipe.format, job.recipe.precision](parent, calibration, Path(job.out))
     return Made()
 
 

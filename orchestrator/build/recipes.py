@@ -4,10 +4,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from orchestrator.build.failures import MissingTool
 from orchestrator.catalog.model import Preprocessing
-from orchestrator.catalog.variant import Format, Precision
+from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
-BUILDER = 3
+BUILDER = 4
 """Raise it when the builder's own code gives other bytes or figures for the same inputs."""
 
 _RUNTIME = {Format.TFLITE: ("ai-edge-litert",), Format.ONNX: ("onnxruntime",)}
@@ -48,100 +48,91 @@ class Ingredients(Value):
         return self.suffix == ".onnx"
 
 
-class Recipe(Value):
+class Step(Value):
     """One step, written down completely."""
 
     builder: int = BUILDER
     step: str
-    format: Format
-    precision: Precision
+    recipe: Recipe
     ingredients: Ingredients
     tools: tuple[tuple[str, str], ...]
 
 
-def conversion_key(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+def conversion_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making an artifact; other data than what went into it is no part of it.
 
     Raises:
         MissingTool: a library for it is not installed.
     """
-    tools = _making_tools(ingredients, form, precision)
-    return _key("make", _used(ingredients, form, precision), form, precision, tools)
+    tools = _making_tools(ingredients, recipe)
+    return _key("make", _used(ingredients, recipe), recipe, tools)
 
 
-def _making_tools(ingredients: Ingredients, form: Format, precision: Precision) -> list[str]:
-    tools = [*_RUNTIME[form], "numpy"]
+def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
+    tools = [*_RUNTIME[recipe.format], "numpy"]
     if ingredients.from_onnx:
         tools += ["onnx"]
     else:
-        tools += _KERAS_TOOLS[form]
-    if precision is not Precision.FLOAT32:
-        tools += _QUANTIZERS[form]
+        tools += _KERAS_TOOLS[recipe.format]
+    if recipe.precision is not Precision.FLOAT32:
+        tools += _QUANTIZERS[recipe.format]
     return tools
 
 
-def provenance(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
     data must not change the bytes that devices run.
     """
-    calibrated = precision is Precision.INT8
+    calibrated = recipe.precision.calibrated
     said = {
         "source": ingredients.source,
-        "format": form,
-        "precision": precision,
+        **recipe.model_dump(mode="json"),
         "builder": BUILDER,
         "calibration": ingredients.calibration if calibrated else None,
         "preprocessing": ingredients.preprocessing if calibrated else None,
-        "tools": dict(_versions(_making_tools(ingredients, form, precision), form)),
+        "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
-def measurement_key(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
-    made = conversion_key(ingredients, form, precision)
+    made = conversion_key(ingredients, recipe)
     judged_by = ingredients.model_copy(
         update={"calibration": None, "check": False, "onnx2tf": None}
     )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})
-    return digest(("measure", made, _key("measure", judged_by, form, precision, ["numpy"])))
+    return digest(("measure", made, _key("measure", judged_by, recipe, ["numpy"])))
 
 
-def _used(ingredients: Ingredients, form: Format, precision: Precision) -> Ingredients:
+def _used(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
     """What an artifact's bytes depend on: of the data, what it is calibrated and checked with."""
-    checked = ingredients.check and precision is Precision.INT8
+    calibrated = recipe.precision.calibrated
+    checked = ingredients.check and calibrated
     unused: dict[str, object] = {"metric": "", "check": checked}
     if ingredients.golden is not None and not checked:
         unused["evaluation"] = None
-    if precision is not Precision.INT8 and (ingredients.golden or ingredients.evaluation):
+    if not calibrated and (ingredients.golden or ingredients.evaluation):
         unused["calibration"] = None
-    if form is not Format.TFLITE:
+    if recipe.format is not Format.TFLITE:
         unused["onnx2tf"] = None
     return ingredients.model_copy(update=unused)
 
 
-def _key(
-    step: str, ingredients: Ingredients, form: Format, precision: Precision, tools: list[str]
-) -> str:
-    recipe = Recipe(
-        step=step,
-        format=form,
-        precision=precision,
-        ingredients=ingredients,
-        tools=_versions(tools, form),
-    )
-    return digest(recipe)
+def _key(step: str, ingredients: Ingredients, recipe: Recipe, tools: list[str]) -> str:
+    versions = _versions(tools, recipe)
+    return digest(Step(step=step, recipe=recipe, ingredients=ingredients, tools=versions))
 
 
-def _versions(tools: list[str], form: Format) -> tuple[tuple[str, str], ...]:
-    return tuple((name, _version(name, form)) for name in sorted(set(tools)))
+def _versions(tools: list[str], recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _version(name, recipe)) for name in sorted(set(tools)))
 
 
-def _version(package: str, form: Format) -> str:
+def _version(package: str, recipe: Recipe) -> str:
     try:
         return version(package)
     except PackageNotFoundError as error:
-        raise MissingTool(package, f"building {form} variants") from error
+        raise MissingTool(package, f"building {recipe.format} variants") from error

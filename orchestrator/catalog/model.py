@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
 
-from orchestrator.catalog.variant import BUILDABLE, Variant
+from orchestrator.catalog.variant import BUILDABLE, DEFAULT, Recipe, Variant
 from orchestrator.errors import nearest
 from orchestrator.values import BadPart, Labels, Name, Sha256, Value
 from orchestrator.yamltext import Document
@@ -231,7 +231,7 @@ class Model(Value):
         """Let ``variants`` be a list of names, or a mapping of names to what differs."""
         if not isinstance(raw, Mapping):
             return raw
-        given = raw.get("variants", list(BUILDABLE))
+        given = raw.get("variants", list(DEFAULT))
         if isinstance(given, list):
             made = [_variant(name, {}, index) for index, name in enumerate(given)]
         elif isinstance(given, Mapping):
@@ -243,7 +243,7 @@ class Model(Value):
     @field_serializer("variants")
     def _as_written(self, variants: tuple[Variant, ...]) -> dict[str, dict[str, Any]]:
         """Write variants as they are read: by name, with what differs."""
-        fixed = {"name", "format", "precision"}
+        fixed = {"name", *Recipe.model_fields}
         return {v.name: v.model_dump(mode="json", exclude=fixed) for v in variants}
 
 
@@ -258,11 +258,10 @@ def _variant(name: Any, more: Any, at: str | int) -> Any:
         raise BadPart(f"no variant named {name!r}{near}", "variants", at, hint=_VARIANTS)
     if not isinstance(more, Mapping | None):
         raise BadPart(f"{name!r} is {more!r}: should be a mapping", "variants", at)
-    form, precision = BUILDABLE[name]
-    for key in ("name", "format", "precision"):
+    for key in ("name", *Recipe.model_fields):
         if key in (more or {}):
             raise BadPart(f"{key!r} of {name!r} cannot be changed", "variants", at, key)
-    return {"name": name, "format": form, "precision": precision, **(more or {})}
+    return {"name": name, **dict(BUILDABLE[name]), **(more or {})}
 
 
 def read_models(text: str, file: str) -> dict[str, Model]:
