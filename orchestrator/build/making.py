@@ -50,6 +50,10 @@ class Outcome:
     measurement: Measurement | Failure
 
 
+At = Callable[[str], None]
+"""Hears what is being done for a variant: a worker's step, or what it waits for."""
+
+
 @dataclass(slots=True)
 class Making:
     """The artifacts of one order. `made` may be called from many threads."""
@@ -62,28 +66,28 @@ class Making:
     _fresh: dict[str, Record] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
-    def made(self, recipe: Recipe) -> Outcome:
+    def made(self, recipe: Recipe, at: At) -> Outcome:
         """Make and measure one artifact, or find that it was made before.
 
         Raises:
             BadSource, BadData, BadGolden: what was handed in cannot be meant.
             Stopped: the build was given up.
         """
-        conversion = self._conversion(recipe)
+        conversion = self._conversion(recipe, at)
         if isinstance(conversion, Failure):
             return Outcome(conversion, conversion)
         key = measurement_key(self.order.ingredients, recipe)
-        record = self._once(key, lambda: self._measured(recipe, conversion))
+        record = self._once(key, lambda: self._measured(recipe, conversion, at))
         assert isinstance(record, Measurement | Failure)
         return Outcome(conversion, record)
 
-    def _conversion(self, recipe: Recipe) -> Conversion | Failure:
+    def _conversion(self, recipe: Recipe, at: At) -> Conversion | Failure:
         key = conversion_key(self.order.ingredients, recipe)
         parent = recipe.parent
         if parent is None:
-            record = self._once(key, lambda: self._converted(recipe))
+            record = self._once(key, lambda: self._converted(recipe, at))
         else:
-            record = self._once(key, lambda: self._quantized(recipe, parent))
+            record = self._once(key, lambda: self._quantized(recipe, parent, at))
         assert isinstance(record, Conversion | Failure)
         return record
 
@@ -101,7 +105,7 @@ class Making:
                 self.cache.put(key, record)
             return record
 
-    def _converted(self, recipe: Recipe) -> tuple[Record, bool]:
+    def _converted(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
         order = self.order
 
         def job(out: Path) -> Job:
@@ -115,12 +119,14 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        return self._kept(*self._run(recipe, "make", job, at))
 
-    def _quantized(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
-        made = self._conversion(parent)
+    def _quantized(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
+        at(f"waits for {parent}")
+        made = self._conversion(parent, at)
         if isinstance(made, Failure):
-            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
+            because = f"its {parent.precision} model failed: {made.because}"
+            return Failure(because=because, log=made.log), False
 
         def job(out: Path) -> Job:
             return Quantize(
@@ -131,10 +137,10 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        return self._kept(*self._run(recipe, "make", job, at))
 
-    def _measured(self, recipe: Recipe, artifact: Conversion) -> tuple[Record, bool]:
-        reference = self._conversion(recipe.reference)
+    def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
+        reference = self._conversion(recipe.reference, at)
         if isinstance(reference, Failure):
             return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
 
@@ -148,10 +154,12 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "measure", job))
+        return self._kept(*self._run(recipe, "measure", job, at))
 
-    def _run(self, recipe: Recipe, step: str, job: Callable[[Path], Job]) -> tuple[Result, Path]:
-        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job)
+    def _run(
+        self, recipe: Recipe, step: str, job: Callable[[Path], Job], at: At
+    ) -> tuple[Result, Path]:
+        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job, at)
 
     def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
         """Put what a worker made into the store; the record, and whether it would come again.
@@ -167,8 +175,8 @@ class Making:
                 return record, True
             case Measured():
                 return _measurement(result, out, self.store), True
-            case Failed(because=because, lasting=lasting):
-                return Failure(because=because), lasting
+            case Failed(because=because, lasting=lasting, log=log):
+                return Failure(because=because, log=log), lasting
             case Refused():
                 raise _error(result)
             case Identified():
