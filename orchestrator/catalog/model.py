@@ -158,6 +158,8 @@ class Acceptance(Value):
     `max_accuracy_drop`, which for ``mse`` means that share of the labels' variance. `profile`
     takes a published rule in its place. A loss that the data can neither prove nor rule out is
     accepted where the measured one is within the limit, and said; never where `strict`.
+    `min_quantized` is the share of the operations that multiply which a quantized variant has to
+    have quantized: below it, it is quantized by name only.
     """
 
     metric: Metric = Metric()
@@ -167,6 +169,7 @@ class Acceptance(Value):
     min_value: float | None = None
     max_value: float | None = None
     max_size_bytes: Annotated[int, Field(gt=0)] | None = None
+    min_quantized: Share = 0.5
     profile: Literal["mlperf-mobile"] | None = None
     task: Task | None = None
     strict: bool = False
