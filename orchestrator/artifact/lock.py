@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
 from orchestrator.catalog.assignment import Figures, Offer
 from orchestrator.catalog.model import Limits, Model, Preprocessing
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import BadInput
 from orchestrator.values import Name, Sha256, Value, canonical, sha256
@@ -33,7 +34,8 @@ class LockedArtifact(Value):
     """One variant as built: its bytes by digest, what it measured, and whether it may be used.
 
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
-    A variant that failed or cannot be built here has no bytes and says why.
+    A variant that failed or cannot be built here has no bytes and says why. `sparsity` is what
+    pruning achieved, where the variant is pruned.
     """
 
     variant: Name
@@ -45,6 +47,7 @@ class LockedArtifact(Value):
     size_bytes: int = 0
     figures: Figures | None = None
     golden: GoldenSet | None = None
+    sparsity: Sparsity | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class LockedFile(Value):

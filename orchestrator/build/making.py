@@ -17,15 +17,25 @@ from orchestrator.build.jobs import (
     Made,
     Measure,
     Measured,
+    Prune,
+    Pruned,
     Quantize,
     Refused,
     Result,
     Samples,
 )
-from orchestrator.build.recipes import Ingredients, conversion_key, measurement_key, provenance
+from orchestrator.build.recipes import (
+    Ingredients,
+    conversion_key,
+    measurement_key,
+    provenance,
+    pruned_suffix,
+    pruning_key,
+)
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
 from orchestrator.catalog.model import Metric
+from orchestrator.catalog.pruning import Pruning, Sparsity
 from orchestrator.catalog.variant import Recipe
 
 
@@ -101,13 +111,40 @@ class Making:
                 self.cache.put(key, record)
             return record
 
-    def _converted(self, recipe: Recipe) -> tuple[Record, bool]:
+    def _pruned(self, recipe: Recipe, pruning: Pruning) -> tuple[Record, bool]:
         order = self.order
 
         def job(out: Path) -> Job:
-            return Convert(
+            return Prune(
                 source=str(order.source),
                 shown=order.shown,
+                pruning=pruning,
+                samples=order.samples,
+                out=str(out),
+            )
+
+        return self._kept(*self._run(recipe, "prune", job))
+
+    def _pruned_source(self, recipe: Recipe) -> Conversion | Failure | None:
+        """The pruned source that a recipe starts from, None where it starts from the source."""
+        if recipe.pruning is None:
+            return None
+        pruning = recipe.pruning
+        key = pruning_key(self.order.ingredients, recipe)
+        record = self._once(key, lambda: self._pruned(recipe, pruning))
+        assert isinstance(record, Conversion | Failure)
+        return record
+
+    def _converted(self, recipe: Recipe) -> tuple[Record, bool]:
+        order, pruned = self.order, self._pruned_source(recipe)
+        if isinstance(pruned, Failure):
+            return Failure(because=f"it cannot be pruned: {pruned.because}"), False
+
+        def job(out: Path) -> Job:
+            return Convert(
+                source=str(self._named(pruned, out) if pruned else order.source),
+                shown=order.shown,
+                original=pruned is None,
                 recipe=recipe,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
@@ -115,7 +152,14 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        record, lasting = self._kept(*self._run(recipe, "make", job))
+        return (_said(record, pruned.sparsity) if pruned else record), lasting
+
+    def _named(self, pruned: Conversion, out: Path) -> Path:
+        """The bytes of a pruned source under a name that says what they are, beside an output."""
+        name = out.with_name(f"pruned{pruned_suffix(self.order.ingredients)}")
+        name.symlink_to(self.store.path(pruned.sha256))
+        return name
 
     def _quantized(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
         made = self._conversion(parent)
@@ -131,7 +175,8 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        record, lasting = self._kept(*self._run(recipe, "make", job))
+        return _said(record, made.sparsity), lasting
 
     def _measured(self, recipe: Recipe, artifact: Conversion) -> tuple[Record, bool]:
         reference = self._conversion(recipe.reference)
@@ -165,6 +210,10 @@ class Making:
                 size_bytes = out.stat().st_size
                 record = Conversion(sha256=digest, size_bytes=size_bytes, max_abs_diff=difference)
                 return record, True
+            case Pruned(sparsity=sparsity):
+                digest = self.store.add_file(out)
+                size_bytes = out.stat().st_size
+                return Conversion(sha256=digest, size_bytes=size_bytes, sparsity=sparsity), True
             case Measured():
                 return _measurement(result, out, self.store), True
             case Failed(because=because, lasting=lasting):
@@ -175,6 +224,13 @@ class Making:
                 raise AssertionError("no step of making")
             case _:
                 assert_never(result)
+
+
+def _said(record: Record, sparsity: Sparsity | None) -> Record:
+    """The same record with what its source was pruned to."""
+    if not isinstance(record, Conversion):
+        return record
+    return record.model_copy(update={"sparsity": sparsity})
 
 
 def _measurement(result: Measured, out: Path, store: Store) -> Measurement:
