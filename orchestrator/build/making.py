@@ -35,7 +35,7 @@ from orchestrator.build.recipes import (
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
 from orchestrator.catalog.model import Metric
-from orchestrator.catalog.pruning import Pruning, Sparsity
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.catalog.variant import Recipe
 
 
@@ -60,6 +60,10 @@ class Outcome:
     measurement: Measurement | Failure
 
 
+At = Callable[[str], None]
+"""Hears what is being done for a variant: a worker's step, or what it waits for."""
+
+
 @dataclass(slots=True)
 class Making:
     """The artifacts of one order. `made` may be called from many threads."""
@@ -72,28 +76,28 @@ class Making:
     _fresh: dict[str, Record] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
-    def made(self, recipe: Recipe) -> Outcome:
+    def made(self, recipe: Recipe, at: At) -> Outcome:
         """Make and measure one artifact, or find that it was made before.
 
         Raises:
             BadSource, BadData, BadGolden: what was handed in cannot be meant.
             Stopped: the build was given up.
         """
-        conversion = self._conversion(recipe)
+        conversion = self._conversion(recipe, at)
         if isinstance(conversion, Failure):
             return Outcome(conversion, conversion)
         key = measurement_key(self.order.ingredients, recipe)
-        record = self._once(key, lambda: self._measured(recipe, conversion))
+        record = self._once(key, lambda: self._measured(recipe, conversion, at))
         assert isinstance(record, Measurement | Failure)
         return Outcome(conversion, record)
 
-    def _conversion(self, recipe: Recipe) -> Conversion | Failure:
+    def _conversion(self, recipe: Recipe, at: At) -> Conversion | Failure:
         key = conversion_key(self.order.ingredients, recipe)
         parent = recipe.parent
         if parent is None:
-            record = self._once(key, lambda: self._converted(recipe))
+            record = self._once(key, lambda: self._converted(recipe, at))
         else:
-            record = self._once(key, lambda: self._quantized(recipe, parent))
+            record = self._once(key, lambda: self._quantized(recipe, parent, at))
         assert isinstance(record, Conversion | Failure)
         return record
 
@@ -111,8 +115,11 @@ class Making:
                 self.cache.put(key, record)
             return record
 
-    def _pruned(self, recipe: Recipe, pruning: Pruning) -> tuple[Record, bool]:
-        order = self.order
+    def _pruned_source(self, recipe: Recipe, at: At) -> Conversion | Failure | None:
+        """The pruned source that a recipe starts from, None where it starts from the source."""
+        if recipe.pruning is None:
+            return None
+        order, pruning = self.order, recipe.pruning
 
         def job(out: Path) -> Job:
             return Prune(
@@ -123,22 +130,18 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "prune", job))
+        def make() -> tuple[Record, bool]:
+            return self._kept(*self._run(recipe, "prune", job, at))
 
-    def _pruned_source(self, recipe: Recipe) -> Conversion | Failure | None:
-        """The pruned source that a recipe starts from, None where it starts from the source."""
-        if recipe.pruning is None:
-            return None
-        pruning = recipe.pruning
-        key = pruning_key(self.order.ingredients, recipe)
-        record = self._once(key, lambda: self._pruned(recipe, pruning))
+        record = self._once(pruning_key(order.ingredients, recipe), make)
         assert isinstance(record, Conversion | Failure)
         return record
 
-    def _converted(self, recipe: Recipe) -> tuple[Record, bool]:
-        order, pruned = self.order, self._pruned_source(recipe)
+    def _converted(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
+        order, pruned = self.order, self._pruned_source(recipe, at)
         if isinstance(pruned, Failure):
-            return Failure(because=f"it cannot be pruned: {pruned.because}"), False
+            because = f"it cannot be pruned: {pruned.because}"
+            return Failure(because=because, log=pruned.log), False
 
         def job(out: Path) -> Job:
             return Convert(
@@ -152,7 +155,7 @@ class Making:
                 out=str(out),
             )
 
-        record, lasting = self._kept(*self._run(recipe, "make", job))
+        record, lasting = self._kept(*self._run(recipe, "make", job, at))
         return (_said(record, pruned.sparsity) if pruned else record), lasting
 
     def _named(self, pruned: Conversion, out: Path) -> Path:
@@ -161,10 +164,12 @@ class Making:
         name.symlink_to(self.store.path(pruned.sha256))
         return name
 
-    def _quantized(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
-        made = self._conversion(parent)
+    def _quantized(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
+        at(f"waits for {parent}")
+        made = self._conversion(parent, at)
         if isinstance(made, Failure):
-            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
+            because = f"its {parent.precision} model failed: {made.because}"
+            return Failure(because=because, log=made.log), False
 
         def job(out: Path) -> Job:
             return Quantize(
@@ -175,11 +180,11 @@ class Making:
                 out=str(out),
             )
 
-        record, lasting = self._kept(*self._run(recipe, "make", job))
+        record, lasting = self._kept(*self._run(recipe, "make", job, at))
         return _said(record, made.sparsity), lasting
 
-    def _measured(self, recipe: Recipe, artifact: Conversion) -> tuple[Record, bool]:
-        reference = self._conversion(recipe.reference)
+    def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
+        reference = self._conversion(recipe.reference, at)
         if isinstance(reference, Failure):
             return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
 
@@ -193,10 +198,12 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "measure", job))
+        return self._kept(*self._run(recipe, "measure", job, at))
 
-    def _run(self, recipe: Recipe, step: str, job: Callable[[Path], Job]) -> tuple[Result, Path]:
-        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job)
+    def _run(
+        self, recipe: Recipe, step: str, job: Callable[[Path], Job], at: At
+    ) -> tuple[Result, Path]:
+        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job, at)
 
     def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
         """Put what a worker made into the store; the record, and whether it would come again.
@@ -216,8 +223,8 @@ class Making:
                 return Conversion(sha256=digest, size_bytes=size_bytes, sparsity=sparsity), True
             case Measured():
                 return _measurement(result, out, self.store), True
-            case Failed(because=because, lasting=lasting):
-                return Failure(because=because), lasting
+            case Failed(because=because, lasting=lasting, log=log):
+                return Failure(because=because, log=log), lasting
             case Refused():
                 raise _error(result)
             case Identified():

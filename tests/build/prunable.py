@@ -50,7 +50,9 @@ def chain() -> keras.Model:
     h = layers.Conv2D(32, 3, activation="relu", name="second")(h)
     h = layers.Dropout(0.1)(layers.Flatten()(h))
     h = layers.Dense(64, activation="relu", name="hidden")(h)
-    return keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(h), name="chain")
+    return keras.Model(
+        image, layers.Dense(10, activation="softmax", name="scores")(h), name="chain"
+    )
 
 
 def normed() -> keras.Model:
@@ -70,7 +72,11 @@ def normed() -> keras.Model:
 def as_onnx(model: keras.Model) -> onnx.ModelProto:
     """The same net as other frameworks write it: channels first, batch normalisations unfolded."""
     weights = {}
-    for name, kernel in (("stem", (3, 2, 0, 1)), ("depthwise", (2, 3, 0, 1)), ("pointwise", (3, 2, 0, 1))):
+    for name, kernel in (
+        ("stem", (3, 2, 0, 1)),
+        ("depthwise", (2, 3, 0, 1)),
+        ("pointwise", (3, 2, 0, 1)),
+    ):
         weights[f"{name}.w"] = model.get_layer(name).get_weights()[0].transpose(kernel)
         for part, values in zip("gbmv", model.get_layer(f"{name}_bn").get_weights(), strict=True):
             weights[f"{name}.{part}"] = values
