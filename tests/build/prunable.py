@@ -24,7 +24,8 @@ def main(folder: Path) -> None:
     x, y = training(folder / "data")
     models = folder / "models"
     for model in (chain(), normed()):
-        model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+        adam = keras.optimizers.Adam(3e-3)
+        model.compile(adam, "sparse_categorical_crossentropy", jit_compile=False)
         model.fit(x, y, batch_size=32, epochs=8, verbose=0)
         model.save(models / f"{model.name}.keras")
         if model.name == "normed":
@@ -59,14 +60,19 @@ def normed() -> keras.Model:
     """Batch normalisation after each convolution, one of them depthwise; a chain as well."""
     image = keras.Input((8, 8, 1), name="image")
     h = layers.Conv2D(32, 3, use_bias=False, name="stem")(image)
-    h = layers.ReLU()(layers.BatchNormalization(name="stem_bn")(h))
+    h = layers.ReLU()(normalization("stem_bn")(h))
     h = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(h)
-    h = layers.ReLU(6.0)(layers.BatchNormalization(name="depthwise_bn")(h))
+    h = layers.ReLU(6.0)(normalization("depthwise_bn")(h))
     h = layers.Conv2D(64, 1, use_bias=False, name="pointwise")(h)
-    h = layers.ReLU(6.0)(layers.BatchNormalization(name="pointwise_bn")(h))
+    h = layers.ReLU(6.0)(normalization("pointwise_bn")(h))
     h = layers.GlobalAveragePooling2D()(h)
     scores = layers.Dense(10, activation="softmax", name="scores")(h)
     return keras.Model(image, scores, name="normed")
+
+
+def normalization(name: str) -> keras.Layer:
+    """Statistics that settle within the few steps of this training."""
+    return layers.BatchNormalization(momentum=0.9, name=name)
 
 
 def as_onnx(model: keras.Model) -> onnx.ModelProto:
