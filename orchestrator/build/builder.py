@@ -144,6 +144,7 @@ class Builder:
         digests = Digests(self._work / "cache" / "files.json")
         source = self._meaning(model, source_sha256(model, self._catalog, digests))
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
+        training = data_sha256(model.data.training, self._catalog, digests)
         suffix = Path(model.source).suffix.lower()
         ingredients = Ingredients(
             source=source,
@@ -151,6 +152,7 @@ class Builder:
             evaluation=evaluation,
             calibration=calibration,
             golden=golden,
+            training=training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
@@ -162,6 +164,7 @@ class Builder:
             evaluation=files[0],
             calibration=files[1],
             golden=files[2],
+            training=model.data.training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             check=model.data.check,
@@ -298,4 +301,5 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
         weights=conversion.weights,
         figures=figures,
         golden=measurement.golden,
+        sparsity=conversion.sparsity,
     )

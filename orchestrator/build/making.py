@@ -18,16 +18,26 @@ from orchestrator.build.jobs import (
     Made,
     Measure,
     Measured,
+    Prune,
+    Pruned,
     Quantize,
     Refused,
     Result,
     Samples,
 )
 from orchestrator.build.openvino_ir import WEIGHTS
-from orchestrator.build.recipes import Ingredients, conversion_key, measurement_key, provenance
+from orchestrator.build.recipes import (
+    Ingredients,
+    conversion_key,
+    measurement_key,
+    provenance,
+    pruned_suffix,
+    pruning_key,
+)
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
 from orchestrator.catalog.model import Metric
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.catalog.variant import Recipe
 
 
@@ -107,13 +117,39 @@ class Making:
                 self.cache.put(key, record)
             return record
 
+    def _pruned_source(self, recipe: Recipe, at: At) -> Conversion | Failure | None:
+        """The pruned source that a recipe starts from, None where it starts from the source."""
+        if recipe.pruning is None:
+            return None
+        order, pruning = self.order, recipe.pruning
+
+        def job(out: Path) -> Job:
+            return Prune(
+                source=str(order.source),
+                shown=order.shown,
+                pruning=pruning,
+                samples=order.samples,
+                out=str(out),
+            )
+
+        def make() -> tuple[Record, bool]:
+            return self._kept(*self._run(recipe, "prune", job, at))
+
+        record = self._once(pruning_key(order.ingredients, recipe), make)
+        assert isinstance(record, Conversion | Failure)
+        return record
+
     def _converted(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
-        order = self.order
+        order, pruned = self.order, self._pruned_source(recipe, at)
+        if isinstance(pruned, Failure):
+            because = f"it cannot be pruned: {pruned.because}"
+            return Failure(because=because, log=pruned.log), False
 
         def job(out: Path) -> Job:
             return Convert(
-                source=str(order.source),
+                source=str(self._named(pruned, out) if pruned else order.source),
                 shown=order.shown,
+                original=pruned is None,
                 recipe=recipe,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
@@ -121,7 +157,14 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job, at))
+        record, lasting = self._kept(*self._run(recipe, "make", job, at))
+        return (_said(record, pruned.sparsity) if pruned else record), lasting
+
+    def _named(self, pruned: Conversion, out: Path) -> Path:
+        """The bytes of a pruned source under a name that says what they are, beside an output."""
+        name = out.with_name(f"pruned{pruned_suffix(self.order.ingredients)}")
+        name.symlink_to(self.store.path(pruned.sha256))
+        return name
 
     def _quantized(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
         at(f"waits for {parent}")
@@ -139,7 +182,8 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job, at))
+        record, lasting = self._kept(*self._run(recipe, "make", job, at))
+        return _said(record, made.sparsity), lasting
 
     def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
         reference = self._conversion(recipe.reference, at)
@@ -180,6 +224,10 @@ class Making:
                     max_abs_diff=difference,
                 )
                 return record, True
+            case Pruned(sparsity=sparsity):
+                digest = self.store.add_file(out)
+                size_bytes = out.stat().st_size
+                return Conversion(sha256=digest, size_bytes=size_bytes, sparsity=sparsity), True
             case Measured():
                 return _measurement(result, out, self.store), True
             case Failed(because=because, lasting=lasting, log=log):
@@ -198,6 +246,13 @@ def _weights(out: Path, store: Store) -> LockedFile | None:
     if not beside.exists():
         return None
     return LockedFile(sha256=store.add_file(beside), size_bytes=beside.stat().st_size)
+
+
+def _said(record: Record, sparsity: Sparsity | None) -> Record:
+    """The same record with what its source was pruned to."""
+    if not isinstance(record, Conversion):
+        return record
+    return record.model_copy(update={"sparsity": sparsity})
 
 
 def _measurement(result: Measured, out: Path, store: Store) -> Measurement:

@@ -43,7 +43,12 @@ _VERIFIED = {
 }
 
 
-_DOING = {"convert": "converting", "quantize": "quantizing", "measure": "measuring"}
+_DOING = {
+    "prune": "pruning",
+    "convert": "converting",
+    "quantize": "quantizing",
+    "measure": "measuring",
+}
 _LOG_LINES = 12
 
 
@@ -105,7 +110,8 @@ def build(
         lock = fleet.site.lock()
         final = [(model, event, lock.find(model)) for model, event in made]
         rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
-        screen.rows("build", rows, _COLUMNS)
+        pruned = {"sparsity": "SPARSITY"} if any("sparsity" in row for row in rows) else {}
+        screen.rows("build", rows, {**_COLUMNS, **pruned})
         for model in wanted:
             if model.data.evaluation is None:
                 screen.note(
@@ -200,4 +206,6 @@ def _row(model: str, event: "Finished", artifact: "LockedArtifact") -> dict[str,
             "p95_ms": figures.p95_ms,
             "samples": figures.samples,
         }
+    if artifact.sparsity:
+        shown["sparsity"] = artifact.sparsity.share
     return shown
