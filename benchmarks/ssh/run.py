@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ class Bench:
 
     def tune(self, who: str) -> None:
         """Find out how many connections at once suit a contestant best."""
-        tried = {n: self.once(who, "push", 50, n) for n in AT_ONCE[who]} if self.rounds > 1 else {}
+        several = self.rounds > 1 and len(AT_ONCE[who]) > 1
+        tried = {n: self.once(who, "push", 50, n) for n in AT_ONCE[who]} if several else {}
         good = {n: row["wall_s"] for n, row in tried.items() if "wall_s" in row}
         self.best[who] = min(good, key=lambda n: good[n]) if good else AT_ONCE[who][-1]
 
@@ -211,18 +213,13 @@ class Verdicts:
             self._judge("rollback × 50: times faster than the push", ratio, at_least=3.0)
 
 
-def grown(bench: Bench, sizes: tuple[int, ...]) -> list[Row]:
-    """fleet's push to more and more devices."""
-    rows = []
-    for devices in sizes:
-        tries = [
-            bench.once("fleet", "push", devices, bench.best["fleet"])
-            for _ in range(3 if devices <= 200 else 1)
-        ]
-        middle = {key: statistics.median(row[key] for row in tries) for key in tries[0]}
-        rows.append({"devices": devices, **middle})
-        print(f"growth: {devices:>5} devices  {middle['wall_s'] / devices * 1e3:7.1f} ms each")
-    return rows
+def grown(bench: Bench, devices: int) -> Row:
+    """fleet's push to some devices."""
+    rounds = 3 if devices <= 200 else 1
+    tries = [bench.once("fleet", "push", devices, bench.best["fleet"]) for _ in range(rounds)]
+    middle = {key: statistics.median(row[key] for row in tries) for key in tries[0]}
+    print(f"growth: {devices:>5} devices  {middle['wall_s'] / devices * 1e3:7.1f} ms each")
+    return {"devices": devices, **middle}
 
 
 def environment(folder: Path) -> Path:
@@ -262,45 +259,61 @@ _VERSIONS = (
 )
 
 
+def measured(bench: Bench, *, quick: bool, growth: list[Row]) -> Iterator[None]:
+    """Everything, the dearest last; gives way after each part, so that what is there can be kept."""
+    everyone = tuple(AT_ONCE)
+    few = ("fleet", "asyncssh", "ssh2-python")
+    for who in few if quick else everyone:
+        bench.tune(who)
+    bench.compare("push", 50, few if quick else everyone)
+    yield
+    bench.deploy(50, 1 if quick else 3)
+    yield
+    bench.compare("ask", 50, few if quick else everyone)
+    yield
+    if quick:
+        return
+    bench.compare("push", 200, (*few, "parallel-ssh", "fabric"))
+    yield
+    bench.compare("ask", 200, few)
+    yield
+    bench.deploy(200, 1)
+    yield
+    for devices in (10, 50, 200, 1000):
+        growth.append(grown(bench, devices))
+        yield
+
+
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print, write; what was measured until somebody stops it is kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="once each, the fastest alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
-    quick = asked.quick
-    everyone = tuple(AT_ONCE)
-    few = ("fleet", "asyncssh", "ssh2-python")
-    most = 50 if quick else 1000
-    with tempfile.TemporaryDirectory() as folder, Farm(most) as farm:
-        bench = Bench(farm, environment(Path(folder)), 1 if quick else asked.rounds)
+    growth: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, Farm(50 if asked.quick else 1000) as farm:
+        bench = Bench(farm, environment(Path(folder)), 1 if asked.quick else asked.rounds)
         about = machine(bench.peers)
         print(json.dumps(about))
         print(f"{'task':<34}{'who':<14}{'n':>5}{'at':>5}{'wall s':>9}{'cpu s':>9}{'dev s':>9}  MiB")
-        for who in few if quick else everyone:
-            bench.tune(who)
-        bench.compare("push", 50, few if quick else everyone)
-        bench.compare("ask", 50, few if quick else everyone)
-        bench.deploy(50, 1 if quick else 3)
-        growth: list[Row] = []
-        if not quick:
-            bench.compare("push", 200, tuple(who for who in everyone if who != "ansible"))
-            bench.compare("ask", 200, few)
-            bench.deploy(200, 1)
-            growth = grown(bench, (10, 50, 200, 1000))
-        judged = Verdicts(bench, growth).all
-        about["load_after"] = os.getloadavg()[0]
+        try:
+            for _ in measured(bench, quick=asked.quick, growth=growth):
+                about["load_after"] = os.getloadavg()[0]
+                judged = Verdicts(bench, growth).all
+                whole = {"machine": about, "rows": bench.rows, "growth": growth, "targets": judged}
+                if asked.json:
+                    asked.json.write_text(json.dumps(whole, indent=1) + "\n")
+                if asked.plot:
+                    asked.plot.write_text(plotted(bench.rows))
+        except KeyboardInterrupt:
+            print("stopped: the rest was not measured")
+    judged = Verdicts(bench, growth).all
     print()
     for one in judged:
         mark = "met   " if one["met"] else "MISSED"
         print(f"{mark} {one['what']:<48}{one['value']:>9}  target {one['target']}")
-    whole = {"machine": about, "rows": bench.rows, "growth": growth, "targets": judged}
-    if asked.json:
-        asked.json.write_text(json.dumps(whole, indent=1) + "\n")
-    if asked.plot:
-        asked.plot.write_text(plotted(bench.rows))
     print(json.dumps({"met": sum(one["met"] for one in judged), "of": len(judged)}))
 
 
