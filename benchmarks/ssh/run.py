@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -292,6 +293,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no server may stay behind
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     growth: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, Farm(50 if asked.quick else 1000) as farm:
         bench = Bench(farm, environment(Path(folder)), 1 if asked.quick else asked.rounds)
