@@ -55,14 +55,14 @@ class Target:
 
 
 class Farm:
-    """A number of servers, up as long as this object is entered."""
+    """Servers, as many as were asked for by now, up as long as this object is entered."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self) -> None:
         memory = Path("/dev/shm")
         self.folder = Path(
             tempfile.mkdtemp(prefix="farm-", dir=memory if memory.is_dir() else None)
         )
-        self.hosts = [f"127.1.{index // 250}.{index % 250 + 1}" for index in range(count)]
+        self.hosts: list[str] = []
         self.user = getpass.getuser()
         self._servers: list[subprocess.Popen[bytes]] = []
 
@@ -70,18 +70,25 @@ class Farm:
         sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
         if sshd is None:
             raise SystemExit("no sshd on this machine: make system")
+        self._sshd = sshd
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         for name in ("host", "login"):
             made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)]
             subprocess.run(made, check=True)
+        return self
+
+    def grow(self, count: int) -> None:
+        """Start servers until there are so many."""
+        old = len(self.hosts)
+        new = [f"127.1.{index // 250}.{index % 250 + 1}" for index in range(old, count)]
+        for host in new:
+            self._servers.append(self._start(self._sshd, host))
+        self._wait(new)
+        self.hosts += new
         public = (self.folder / "host.pub").read_text().split()[:2]
         lines = [f"[{host}]:{PORT} {' '.join(public)}\n" for host in self.hosts]
         (self.folder / "known_hosts").write_text("".join(lines))
-        for host in self.hosts:
-            self._servers.append(self._start(sshd, host))
-        self._wait()
-        return self
 
     def __exit__(self, *error: object) -> None:
         for server in self._servers:
@@ -133,9 +140,9 @@ class Farm:
             stderr=(self.folder / "errors").open("ab"),
         )
 
-    def _wait(self) -> None:
-        until = time.monotonic() + 120
-        for host in self.hosts:
+    def _wait(self, hosts: list[str]) -> None:
+        until = time.monotonic() + 180
+        for host in hosts:
             while True:
                 try:
                     with socket.create_connection((host, PORT), 1) as line:

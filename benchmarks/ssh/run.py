@@ -63,6 +63,7 @@ class Bench:
 
     def target(self, devices: int) -> Path:
         """What a contestant is told."""
+        self.farm.grow(devices)
         folder = self.farm.folder
         file = folder / "target.json"
         digest = hashlib.sha256(self.file.read_bytes()).hexdigest()
@@ -81,10 +82,9 @@ class Bench:
         """One contestant, one task, once."""
         python = sys.executable if who == "fleet" else str(self.peers / "bin" / "python")
         command = [python, str(HERE / "contest.py"), who, task, str(at_once)]
+        target = self.target(devices)
         before = self.farm.cpu_s()
-        done = subprocess.run(
-            [*command, str(self.target(devices))], capture_output=True, text=True, timeout=1800
-        )
+        done = subprocess.run([*command, str(target)], capture_output=True, text=True, timeout=1800)
         self.farm.settled()
         if done.returncode or json.loads(done.stdout)["good"] != devices:
             print(f"  {who} {task} × {devices} failed: {done.stderr[-400:]}", file=sys.stderr)
@@ -296,7 +296,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # no server may stay behind
     signal.signal(signal.SIGINT, signal.default_int_handler)
     growth: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, Farm(50 if asked.quick else 1000) as farm:
+    with tempfile.TemporaryDirectory() as folder, Farm() as farm:
         bench = Bench(farm, environment(Path(folder)), 1 if asked.quick else asked.rounds)
         about = machine(bench.peers)
         print(json.dumps(about))
