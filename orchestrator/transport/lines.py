@@ -47,12 +47,12 @@ class Lines:
 
     def give_back(self, name: str, session: SshTransport) -> None:
         """A session is no longer needed; it may be again."""
+        surplus: SshTransport | None = session
         with self._lock:
             if not self._closed and session.alive and len(self._idle) < self._most_idle:
-                session, self._idle[name] = self._idle.get(name, session), session
-                if session is self._idle[name]:
-                    return
-        session.close()
+                surplus, self._idle[name] = self._idle.get(name), session
+        if surplus is not None:
+            surplus.close()
 
     def close(self) -> None:
         """End every session that is not lent, and the gateways behind which devices are."""
