@@ -38,6 +38,7 @@ AT_ONCE = {
     "pyinfra": (50,),
     "ansible": (50,),
 }
+USUAL = {"fleet": 16, "asyncssh": 32, "ssh2-python": 32}
 ROUNDS = {"parallel-ssh": 3, "fabric": 3, "pyinfra": 1, "ansible": 1}
 SLOW_ROUNDS = {"parallel-ssh": 1, "fabric": 1, "pyinfra": 1, "ansible": 1}
 FASTER = {
@@ -91,12 +92,12 @@ class Bench:
             return {"failed": True}
         return {**json.loads(done.stdout), "devices_cpu_s": self.farm.cpu_s() - before}
 
-    def tune(self, who: str) -> None:
+    def tune(self, who: str, *, several: bool) -> None:
         """Find out how many connections at once suit a contestant best."""
-        several = self.rounds > 1 and len(AT_ONCE[who]) > 1
-        tried = {n: self.once(who, "push", 50, n) for n in AT_ONCE[who]} if several else {}
+        choices = AT_ONCE[who] if several and len(AT_ONCE[who]) > 1 else ()
+        tried = {n: self.once(who, "push", 50, n) for n in choices}
         good = {n: row["wall_s"] for n, row in tried.items() if "wall_s" in row}
-        self.best[who] = min(good, key=lambda n: good[n]) if good else AT_ONCE[who][-1]
+        self.best[who] = min(good, key=lambda n: good[n]) if good else USUAL.get(who, 50)
 
     def compare(self, task: str, devices: int, contestants: tuple[str, ...]) -> None:
         """All contestants by turns, round after round, so that a loud neighbour disturbs all alike."""
@@ -260,12 +261,13 @@ _VERSIONS = (
 )
 
 
-def measured(bench: Bench, *, quick: bool, growth: list[Row]) -> Iterator[None]:
+def measured(bench: Bench, asked: argparse.Namespace, growth: list[Row]) -> Iterator[None]:
     """Everything, the dearest last; gives way after each part, so that what is there can be kept."""
-    everyone = tuple(AT_ONCE)
+    everyone = tuple(who for who in AT_ONCE if who not in asked.without)
     few = ("fleet", "asyncssh", "ssh2-python")
+    quick = asked.quick
     for who in few if quick else everyone:
-        bench.tune(who)
+        bench.tune(who, several=bench.rounds > 1 and not asked.untuned)
     bench.compare("push", 50, few if quick else everyone)
     yield
     bench.deploy(50, 1 if quick else 3)
@@ -290,6 +292,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="once each, the fastest alone")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--untuned", action="store_true", help="as many at once as suit usually")
+    parser.add_argument("--without", action="append", default=[], help="leave this peer out")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
@@ -302,7 +306,7 @@ def main() -> None:
         print(json.dumps(about))
         print(f"{'task':<34}{'who':<14}{'n':>5}{'at':>5}{'wall s':>9}{'cpu s':>9}{'dev s':>9}  MiB")
         try:
-            for _ in measured(bench, quick=asked.quick, growth=growth):
+            for _ in measured(bench, asked, growth):
                 about["load_after"] = os.getloadavg()[0]
                 judged = Verdicts(bench, growth).all
                 whole = {"machine": about, "rows": bench.rows, "growth": growth, "targets": judged}
