@@ -1,5 +1,6 @@
 """The composition root: what a person can ask of fleet, as one object; the Python API."""
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -54,6 +55,7 @@ class Fleet:
         self.settings = load(find_site(site))
         self.site = Site(self.settings)
         self._lines: Lines | None = None
+        self._opening = threading.Lock()
         self._users = 0
 
     # --- what exists ---------------------------------------------------------------------
@@ -354,10 +356,6 @@ class Fleet:
 
     def __enter__(self) -> "Fleet":
         """Keep sessions open between what is done inside, such as looking and deploying."""
-        from orchestrator.transport.lines import Lines
-
-        if self._users == 0:
-            self._lines = Lines(self._way)
         self._users += 1
         return self
 
@@ -371,7 +369,10 @@ class Fleet:
         """A session with a device, through its gateway if it has one."""
         from orchestrator.transport.lines import Lines
 
-        lines = self._lines or Lines(self._way, most_idle=0)
+        if not self._users:
+            return Lines(self._way, most_idle=0).take(device.name)
+        with self._opening:
+            lines = self._lines = self._lines or Lines(self._way)
         return lines.take(device.name)
 
     def _way(self, name: str) -> "tuple[Address, str | None]":
