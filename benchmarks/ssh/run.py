@@ -162,9 +162,11 @@ class Verdicts:
             self._push(devices)
             self._ask(devices)
         self._rollouts()
-        each = [row["wall_s"] / row["devices"] for row in growth if row["devices"] >= 50]
+        each = [row["wall_s"] / row["devices"] for row in growth]
         if len(each) > 1:
-            self._judge("growth: slowest ÷ fastest per device", max(each) / min(each), at_most=1.2)
+            middle = statistics.mean(each)
+            furthest = max(abs(seconds / middle - 1) for seconds in each)
+            self._judge("growth: time per device, furthest from the mean", furthest, at_most=0.2)
 
     def _judge(
         self, what: str, value: float, *, at_most: float | None = None, at_least: float = 0.0
