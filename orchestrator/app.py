@@ -163,8 +163,12 @@ class Fleet:
 
         models = [self.locked(name) for name in names or self.site.models]
         compressor = zstandard.ZstdCompressor(level=19)
-        digests = {a.sha256 for model in models for a in model.artifacts if a.sha256}
-        packed = {d: len(compressor.compress(self.contents(d))) for d in sorted(digests)}
+        packed = {
+            a.sha256: sum(len(compressor.compress(self.contents(part))) for part in a.parts)
+            for model in models
+            for a in model.artifacts
+            if a.sha256
+        }
         return report(models, self.site.template("pages/report.html").decode(), packed)
 
     def contents(self, digest: str) -> bytes:

@@ -55,6 +55,16 @@ class LockedArtifact(Value):
     figures: Figures | None = None
     golden: GoldenSet | None = None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The digests of the files that the runtime loads."""
+        return tuple(d for d in (self.sha256, self.weights and self.weights.sha256) if d)
+
+    @property
+    def whole_bytes(self) -> int:
+        """The size of the files that the runtime loads."""
+        return self.size_bytes + (self.weights.size_bytes if self.weights else 0)
+
 
 class LockedModel(Value):
     """All artifacts of one version of one model."""
@@ -76,8 +86,7 @@ class LockedModel(Value):
         """The digests of all bytes that are named."""
         named = {self.labels.sha256} if self.labels else set()
         for each in self.artifacts:
-            parts = (each.sha256, each.weights and each.weights.sha256)
-            named |= {d for d in (*parts, each.golden and each.golden.sha256) if d}
+            named |= {*each.parts, *({each.golden.sha256} if each.golden else ())}
         return frozenset(named)
 
     def manifest(self, variant: str) -> Manifest:

@@ -99,13 +99,18 @@ class TfliteSession:
 
 
 class OnnxSession:
-    """ONNX Runtime on the CPU."""
+    """ONNX Runtime on the CPU, with integer products as exact as elsewhere.
+
+    Processors with AVX2 and without VNNI would clip sums of int8 products: 0.920 of samples right
+    against 0.960 on any other, so that what one machine measured would not hold on the next.
+    """
 
     def __init__(self, model: Path, *, ort_format: bool = False) -> None:
         ort: Any = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.add_session_config_entry("session.x64quantprecision", "1")
         if ort_format:
             options.add_session_config_entry("session.load_model_format", "ORT")
         self._session: Any = ort.InferenceSession(

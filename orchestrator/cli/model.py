@@ -9,6 +9,7 @@ from orchestrator.cli.session import opened
 
 if TYPE_CHECKING:
     from orchestrator.build.anatomy import Anatomy, Port
+    from orchestrator.build.coverage import Counted
     from orchestrator.cli.render import Screen
 
 commands = typer.Typer(no_args_is_help=True, help="What built artifacts are made of.")
@@ -34,13 +35,16 @@ def show(artifact: Named, output: Output = Plain.TEXT, site: Site = None) -> Non
             screen.say(f"  {key:<28}{value}")
 
 
+_PARTS = ("operations", "multiplying operations", "weights", "inputs", "outputs", "file")
+
+
 @commands.command()
 def diff(one: Named, other: Named, output: Rows = Format.TEXT, site: Site = None) -> None:
     """Show what differs between two artifacts: operations, weights, ports, figures."""
     with opened(site, output) as (fleet, screen):
         left, right = fleet.anatomy(one), fleet.anatomy(other)
         rows: list[dict[str, Any]] = []
-        for title in ("operations", "weights", "inputs", "outputs", "file"):
+        for title in _PARTS:
             a, b = _sections(left[1]).get(title, {}), _sections(right[1]).get(title, {})
             rows += _changed(title, a, b)
         figures = [
@@ -72,6 +76,7 @@ def _sections(anatomy: "Anatomy") -> dict[str, dict[str, str]]:
 
     sections = {
         "operations": {each.name: str(each.count) for each in anatomy.operations},
+        "multiplying operations": {each.kind: _covered(each) for each in anatomy.coverage.kinds},
         "weights": {
             each.name: f"{each.count} tensors, {size(each.size_bytes)}" for each in anatomy.weights
         },
@@ -80,6 +85,14 @@ def _sections(anatomy: "Anatomy") -> dict[str, dict[str, str]]:
         "file": {"bytes": str(anatomy.size_bytes)},
     }
     return sections | ({"metadata": dict(anatomy.metadata)} if anatomy.metadata else {})
+
+
+def _covered(counted: "Counted") -> str:
+    """How many there are, and how far they are quantized."""
+    return (
+        f"{counted.count}, of which {counted.weights} with integer weights, "
+        f"{counted.activations} with integer activations too"
+    )
 
 
 def _port(port: "Port") -> str:

@@ -65,8 +65,8 @@ def _row(artifact: "LockedArtifact", best: tuple[str, ...]) -> dict[str, Any]:
         "status": artifact.status.value,
         "accuracy": figures.accuracy if figures else None,
         "p50_ms": figures.p50_ms if figures else None,
-        "size": size(artifact.size_bytes) if artifact.sha256 else "",
-        "size_bytes": artifact.size_bytes,
+        "size": size(artifact.whole_bytes) if artifact.sha256 else "",
+        "size_bytes": artifact.whole_bytes,
         "because": artifact.because,
     }
 

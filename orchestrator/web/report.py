@@ -33,7 +33,7 @@ def pareto(model: LockedModel) -> str:
     """Accuracy against latency of every measured variant, the front joined; area is size."""
     measured = [a for a in model.artifacts if a.figures and a.figures.p50_ms]
     best = on_front(model)
-    largest = max((a.size_bytes for a in measured), default=1) or 1
+    largest = max((a.whole_bytes for a in measured), default=1) or 1
     dots = [_dot(a, best, largest) for a in measured]
     return scatter(dots, "latency p50 on the build machine, ms", "accuracy", best)
 
@@ -45,7 +45,7 @@ def _dot(artifact: LockedArtifact, best: tuple[str, ...], largest: int) -> Dot:
         label=artifact.variant,
         x=figures.p50_ms or 0.0,
         y=figures.accuracy or 0.0,
-        area=artifact.size_bytes / largest,
+        area=artifact.whole_bytes / largest,
         strong=artifact.variant in best,
     )
 
@@ -72,6 +72,6 @@ def _model(model: LockedModel, compressed: Mapping[str, int]) -> dict[str, Any]:
             for a in model.artifacts
         ],
         "pareto": pareto(model) if any(a.figures and a.figures.p50_ms for a in built) else "",
-        "sizes": bars([(a.variant, a.size_bytes / 1024) for a in built], "KiB"),
+        "sizes": bars([(a.variant, a.whole_bytes / 1024) for a in built], "KiB"),
         "packed": bars([(name, n / 1024) for name, n in packed], "KiB") if packed else "",
     }

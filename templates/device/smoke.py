@@ -210,6 +210,7 @@ def open_onnx(model):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", "1")  # exact without VNNI too
     session = onnxruntime.InferenceSession(
         model, options, providers=onnxruntime.get_available_providers()
     )

@@ -48,6 +48,7 @@ def samples(data: Path) -> tuple[np.ndarray, np.ndarray]:
     np.savez(data / "onnx-evaluation.npz", x=x[1200:].transpose(0, 3, 1, 2), y=y[1200:])
     np.savez(data / "onnx-calibration.npz", x=x[:100].transpose(0, 3, 1, 2))
     np.savez(data / "vectors.npz", x=np.random.default_rng(1).random((40, 4), np.float32))
+    np.savez(data / "sequences.npz", x=np.random.default_rng(2).normal(size=(60, 5, 4)))
     two = {"vector": np.ones((40, 4), np.float32), "other": np.eye(40, 3, dtype=np.float32)}
     np.savez(data / "two.npz", **two)
     return x[:1200].astype(np.float32) / 16, y[:1200]
@@ -97,6 +98,7 @@ def odd_ones(models: Path) -> None:
     noise = helper.make_node("RandomNormalLike", ["vector"], ["noise"])
     added = helper.make_node("Add", ["vector", "noise"], ["out"])
     odd_onnx("random", [noise, added], models)
+    onnx.save(lstm(), models / "lstm.onnx")
     odd_onnx("constant", [helper.make_node("Mul", ["vector", "zeros"], ["out"])], models)
     other = keras.Input((3,), name="other")
     a = layers.Dense(2, name="first")(layers.Concatenate()([vector, other]))
@@ -115,6 +117,27 @@ def odd_onnx(name: str, nodes: list[onnx.NodeProto], models: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, models / f"{name}.onnx")
+
+
+def lstm() -> onnx.ModelProto:
+    """One LSTM of three units over five steps, and nothing else."""
+    draw = np.random.default_rng(3)
+    held = {"w": draw.normal(size=(1, 12, 4)), "r": draw.normal(size=(1, 12, 3))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["steps"], ["turned"], perm=[1, 0, 2]),
+            helper.make_node("LSTM", ["turned", "w", "r"], ["", "last"], hidden_size=3),
+            helper.make_node("Squeeze", ["last", "zero"], ["state"]),
+        ],
+        "lstm",
+        [helper.make_tensor_value_info("steps", TensorProto.FLOAT, [1, 5, 4])],
+        [helper.make_tensor_value_info("state", TensorProto.FLOAT, [1, 3])],
+        [
+            *(numpy_helper.from_array(v.astype(np.float32), n) for n, v in held.items()),
+            numpy_helper.from_array(np.array([0], np.int64), "zero"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 if __name__ == "__main__":
