@@ -153,7 +153,8 @@ class Fleet:
             raise NotFound("artifact", named, known)
         self.contents(artifact.sha256)
         file = Store(self.settings.state / "store").path(artifact.sha256)
-        return artifact, inspect(file, artifact.format)
+        anatomy = inspect(file, artifact.format)
+        return artifact, anatomy.model_copy(update={"size_bytes": artifact.whole_bytes})
 
     def report(self, names: Sequence[str]) -> str:
         """A self-contained page about some built models, compressed sizes included."""

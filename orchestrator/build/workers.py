@@ -139,7 +139,7 @@ def _remove_orphans(work: Path) -> None:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """The caller's environment, quiet, without a GPU, with temporary files in the scratch."""
+    """The caller's environment, quiet (to makers of libraries too), without a GPU, with temporary files in the scratch."""
     package = Path(orchestrator.__file__).parent.parent
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
@@ -148,6 +148,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
+        "ORT_DISABLE_TELEMETRY": "1",
         "TMPDIR": str(scratch),
     }
 

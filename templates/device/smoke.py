@@ -205,6 +205,8 @@ def open_tflite(module):
 
 
 def open_onnx(model):
+    """One CPU thread; without the device id and the reports that it would write on import."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
