@@ -14,7 +14,7 @@ from orchestrator.build.samples import SampleSet
 from orchestrator.catalog.variant import Precision
 
 STEPS = 2.0
-"""How many steps a quantized output may be off: one rounding in the last layer, one before it."""
+"""The least a quantized output may be off: one rounding in the last layer, one before it."""
 
 
 STATEFUL = "stateful"
@@ -110,7 +110,8 @@ def _stacked(runs: list[Arrays]) -> Arrays:
 def _tolerance(output: Scaled, values: NDArray[Any], precision: Precision) -> Tolerance:
     name = output.tensor.name
     if output.quantized:
-        return Tolerance(output=name, max_abs_diff=STEPS)
+        share = TOLERANCE[precision] * float(np.ptp(values.astype(np.int64)))
+        return Tolerance(output=name, max_abs_diff=max(STEPS, float(np.floor(share))))
     if values.dtype.kind != "f":
         return Tolerance(output=name, max_abs_diff=0.0)
     span = float(np.ptp(values)) or float(np.abs(values).max())

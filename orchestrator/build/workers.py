@@ -139,7 +139,10 @@ def _remove_orphans(work: Path) -> None:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """The caller's environment, quiet (to makers of libraries too), without a GPU, with temporary files in the scratch."""
+    """The caller's environment, quiet, without a GPU, with temporary files in the scratch.
+
+    Quiet to the makers of libraries as well, some of which report what is done with them.
+    """
     package = Path(orchestrator.__file__).parent.parent
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {

@@ -14,6 +14,7 @@ import pytest
 from orchestrator.artifact.lock import LockedModel, Status
 from orchestrator.build import ortformat, provenance
 from orchestrator.build.dissection import dissected
+from orchestrator.build.runtimes import opened
 from orchestrator.catalog.variant import BUILDABLE, DEFAULT, RUNS, Format, Precision
 from orchestrator.values import canonical
 
@@ -69,7 +70,7 @@ def test_every_other_variant_is_built_and_accepted_and_passes_its_smoke_test(
     assert artifact.figures.accuracy > 0.95
     assert report["passed"], report
     assert report["cases"] == 8
-    assert list(home.iterdir()) == [], "a runtime has left something behind"
+    assert list(home.iterdir()) == [], "a runtime keeps a record for its maker"
 
 
 @pytest.mark.parametrize("variant", QUANTIZED)
@@ -95,7 +96,7 @@ def test_integer_inputs_and_outputs_have_a_scale_and_a_zero_and_goldens_are_inte
     assert (taken.scale, taken.zero) == (pytest.approx(1 / 255), -128)
     assert (given.scale, given.zero) == (pytest.approx(1 / 256), -128)
     assert golden["in_image"].dtype == golden["out_scores"].dtype == np.int8
-    assert [t.max_abs_diff for t in artifact.golden.tolerances] == [2.0]
+    assert [t.max_abs_diff for t in artifact.golden.tolerances] == [12.0], "steps of 255"
 
 
 def test_sixteen_bits_between_the_operations_and_eight_in_the_weights(every, shared):
@@ -129,6 +130,23 @@ def test_symmetric_int8_has_no_zero_point_but_zero_and_no_integer_bias(every, sh
     assert {held[n.input[2]].dtype.name for n in nodes} == {"int8"}
     assert all((held[n.input[2]] == 0).all() for n in nodes)
     assert [dtype.name for dtype in read] == ["int8"] * 3, "the weights of three operations"
+
+
+def test_int8_is_exact_on_processors_that_would_clip_sums_of_products(every, shared):
+    samples = np.load(shared.catalog / "data/evaluation.npz")["x"][:200].astype(np.float32) / 16
+    sessions = [
+        opened(file_of(shared, every.artifact(name)), BUILDABLE[name].format)
+        for name in ("onnx-int8", "ort-int8")
+    ]
+
+    onnx_outputs, ort_outputs = (
+        np.stack([session.run({"image": each[None]})[0]["scores"] for each in samples])
+        for session in sessions
+    )
+    accuracies = [every.artifact(n).figures.accuracy for n in ("onnx-float32", "ort-int8")]
+
+    assert np.array_equal(onnx_outputs, ort_outputs)
+    assert abs(accuracies[0] - accuracies[1]) < 0.005
 
 
 def test_the_table_that_differs_between_processes_is_sorted_in_an_ort_file(every, shared):
