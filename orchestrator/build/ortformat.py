@@ -50,9 +50,11 @@ def _unsigned(data: bytes) -> bytes:
     model = onnx.load_model_from_string(data)
     held = {each.name: each for each in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type != "DequantizeLinear" or node.input[0] not in held:
+        places = (node.input[0], *node.input[2:])
+        known = len(places) == 2 and all(name in held for name in places)
+        if node.op_type != "DequantizeLinear" or not known:
             continue
-        for tensor in (held[name] for name in (node.input[0], node.input[2])):
+        for tensor in (held[name] for name in places):
             if tensor.data_type == onnx.TensorProto.INT8:
                 raised = onnx.numpy_helper.to_array(tensor).view(numpy.uint8) ^ 128
                 tensor.CopyFrom(onnx.numpy_helper.from_array(raised, tensor.name))

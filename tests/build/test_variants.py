@@ -23,12 +23,6 @@ OTHERS = tuple(name for name in BUILDABLE if name not in DEFAULT)
 QUANTIZED = tuple(name for name, recipe in BUILDABLE.items() if recipe.precision.integers)
 
 
-@pytest.fixture(scope="session")
-def every(shared, digits, built) -> LockedModel:
-    """All variants of digits.keras; those beside the default are added to what was built."""
-    return shared.build(digits(variants=tuple(BUILDABLE)))
-
-
 def file_of(site, artifact) -> Path:
     return site.store.path(artifact.sha256)
 
