@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
 from orchestrator.catalog.assignment import Figures, Offer
 from orchestrator.catalog.model import Limits, Model, Preprocessing
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import BadInput
 from orchestrator.values import Name, Sha256, Value, canonical, sha256
@@ -41,7 +42,8 @@ class LockedArtifact(Value):
 
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
     A variant that failed or cannot be built here has no bytes and says why. `weights` is the
-    second file of a format that keeps them apart from the graph (OpenVINO).
+    second file of a format that keeps them apart from the graph (OpenVINO), `sparsity` what
+    pruning achieved, where the variant is pruned.
     """
 
     variant: Name
@@ -54,6 +56,7 @@ class LockedArtifact(Value):
     weights: LockedFile | None = None
     figures: Figures | None = None
     golden: GoldenSet | None = None
+    sparsity: Sparsity | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -13,17 +13,19 @@ from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.lock import LockedFile
 from orchestrator.build.store import Store, file_sha256
 from orchestrator.catalog.assignment import Figures
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.values import Sha256, Value, canonical
 
 
 class Conversion(Value):
-    """The bytes that a source or a float32 model was made into."""
+    """The bytes that a source or a float32 model was made into; `sparsity` if it was pruned."""
 
     kind: Literal["conversion"] = "conversion"
     sha256: Sha256
     size_bytes: int
     weights: LockedFile | None = None
     max_abs_diff: float | None = None
+    sparsity: Sparsity | None = None
 
     @property
     def digests(self) -> frozenset[str]:
@@ -41,10 +43,11 @@ class Measurement(Value):
 
 
 class Failure(Value):
-    """A step that would fail in the same way again."""
+    """A step that would fail in the same way again; `log` is below the site."""
 
     kind: Literal["failure"] = "failure"
     because: str
+    log: str = ""
 
 
 Record: TypeAlias = Conversion | Measurement | Failure

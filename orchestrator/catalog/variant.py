@@ -1,7 +1,11 @@
 """One way of running a model: a format, a precision, a sparsity, and what a device must offer."""
 
+import re
 from enum import StrEnum
 
+from pydantic import Field
+
+from orchestrator.catalog.pruning import Pruning
 from orchestrator.inventory.profile import Runtime
 from orchestrator.values import Mib, Name, Value
 
@@ -58,6 +62,7 @@ class Recipe(Value):
 
     format: Format
     precision: Precision
+    pruning: Pruning | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @property
     def reference(self) -> "Recipe":
@@ -81,7 +86,8 @@ class Recipe(Value):
         return Recipe.model_validate({**mine, **changed})
 
     def __str__(self) -> str:
-        return f"{self.format}-{self.precision}"
+        pruned = f"-pruned-{self.pruning}" if self.pruning else ""
+        return f"{self.format}-{self.precision}{pruned}"
 
 
 RUNS: dict[Format, tuple[Runtime, ...]] = {
@@ -124,6 +130,17 @@ DEFAULT: tuple[str, ...] = (
     "onnx-int8",
 )
 """The variants of a model whose catalog entry names none."""
+
+_PRUNED = re.compile(r"(?P<twin>.+?)-pruned(?:-[A-Za-z0-9._-]+)?")
+
+
+def unpruned(name: str) -> str | None:
+    """The variant that a pruned one is the twin of, by name; None for one that is not pruned.
+
+    ``tflite-int8-pruned`` and ``tflite-int8-pruned-80`` are twins of ``tflite-int8``.
+    """
+    found = _PRUNED.fullmatch(name)
+    return found["twin"] if found else None
 
 
 class Variant(Recipe):
