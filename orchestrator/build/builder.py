@@ -298,6 +298,7 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
         format=variant.format,
         sha256=conversion.sha256,
         size_bytes=conversion.size_bytes,
+        weights=conversion.weights,
         figures=figures,
         golden=measurement.golden,
         sparsity=conversion.sparsity,

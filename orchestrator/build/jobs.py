@@ -81,10 +81,14 @@ class Identify(Value):
 
 
 class Measure(Value):
-    """Measure an artifact and make its golden set; `reference` is what it is compared with."""
+    """Measure an artifact and make its golden set; `reference` is what it is compared with.
+
+    `weights` is the artifact's second file, where its format has one.
+    """
 
     step: Literal["measure"] = "measure"
     artifact: str
+    weights: str | None = None
     reference: str
     recipe: Recipe
     samples: Samples

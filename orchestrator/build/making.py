@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from orchestrator.artifact.golden import GoldenSet
+from orchestrator.artifact.lock import LockedFile
 from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record
 from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import (
@@ -24,6 +25,7 @@ from orchestrator.build.jobs import (
     Result,
     Samples,
 )
+from orchestrator.build.openvino_ir import WEIGHTS
 from orchestrator.build.recipes import (
     Ingredients,
     conversion_key,
@@ -168,7 +170,7 @@ class Making:
         at(f"waits for {parent}")
         made = self._conversion(parent, at)
         if isinstance(made, Failure):
-            because = f"its {parent.precision} model failed: {made.because}"
+            because = f"{parent} failed: {made.because}"
             return Failure(because=because, log=made.log), False
 
         def job(out: Path) -> Job:
@@ -187,10 +189,12 @@ class Making:
         reference = self._conversion(recipe.reference, at)
         if isinstance(reference, Failure):
             return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
+        weights = artifact.weights
 
         def job(out: Path) -> Job:
             return Measure(
                 artifact=str(self.store.path(artifact.sha256)),
+                weights=str(self.store.path(weights.sha256)) if weights else None,
                 reference=str(self.store.path(reference.sha256)),
                 recipe=recipe,
                 samples=self.order.samples,
@@ -213,9 +217,12 @@ class Making:
         """
         match result:
             case Made(max_abs_diff=difference):
-                digest = self.store.add_file(out)
-                size_bytes = out.stat().st_size
-                record = Conversion(sha256=digest, size_bytes=size_bytes, max_abs_diff=difference)
+                record = Conversion(
+                    sha256=self.store.add_file(out),
+                    size_bytes=out.stat().st_size,
+                    weights=_weights(out, self.store),
+                    max_abs_diff=difference,
+                )
                 return record, True
             case Pruned(sparsity=sparsity):
                 digest = self.store.add_file(out)
@@ -231,6 +238,14 @@ class Making:
                 raise AssertionError("no step of making")
             case _:
                 assert_never(result)
+
+
+def _weights(out: Path, store: Store) -> LockedFile | None:
+    """The second file beside a model, put into the store; None where there is none."""
+    beside = out.with_suffix(WEIGHTS)
+    if not beside.exists():
+        return None
+    return LockedFile(sha256=store.add_file(beside), size_bytes=beside.stat().st_size)
 
 
 def _said(record: Record, sparsity: Sparsity | None) -> Record:

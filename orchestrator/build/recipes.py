@@ -9,19 +9,26 @@ from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
-BUILDER = 4
+BUILDER = 5
 """Raise it when the builder's own code gives other bytes or figures for the same inputs."""
 
-_RUNTIME = {Format.TFLITE: ("ai-edge-litert",), Format.ONNX: ("onnxruntime",)}
+_RUNTIME = {
+    Format.TFLITE: ("ai-edge-litert",),
+    Format.ONNX: ("onnxruntime",),
+    Format.ORT: ("onnxruntime", "onnx"),
+    Format.OPENVINO: ("onnxruntime", "onnx", "openvino"),
+}
 
 _KERAS_TOOLS = {
     Format.TFLITE: ("tensorflow", "keras", "h5py"),
     Format.ONNX: ("tensorflow", "keras", "h5py", "tf2onnx", "onnx"),
 }
 
-_QUANTIZERS = {
+_QUANTIZERS: dict[Format, tuple[str, ...]] = {
     Format.TFLITE: ("litert-quantizer",),
     Format.ONNX: ("onnx",),
+    Format.ORT: (),
+    Format.OPENVINO: (),
 }
 
 
@@ -113,7 +120,7 @@ def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     if ingredients.from_onnx:
         tools += ["onnx"]
     else:
-        tools += _KERAS_TOOLS[recipe.format]
+        tools += _KERAS_TOOLS[Format.ONNX if recipe.format.translated else recipe.format]
     if recipe.precision is not Precision.FLOAT32:
         tools += _QUANTIZERS[recipe.format]
     return tools

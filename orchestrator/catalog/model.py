@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.catalog.pruning import unfit
 from orchestrator.catalog.variant import BUILDABLE, DEFAULT, Recipe, Variant, unpruned
@@ -38,7 +44,9 @@ class Preprocessing(Value):
     scale: float = 1.0
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     std: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
-    channels: Literal["first", "last"] = "last"
+    channels: Annotated[
+        Literal["first", "last"], Field(exclude_if=lambda value: value == "last")
+    ] = "last"
 
     @model_validator(mode="after")
     def _as_many_of_each(self) -> Self:
@@ -164,6 +172,8 @@ class Acceptance(Value):
     `max_accuracy_drop`, which for ``mse`` means that share of the labels' variance. `profile`
     takes a published rule in its place. A loss that the data can neither prove nor rule out is
     accepted where the measured one is within the limit, and said; never where `strict`.
+    `min_quantized` is the share of the operations that multiply which a quantized variant has to
+    have quantized: below it, it is quantized by name only.
     """
 
     metric: Metric = Metric()
@@ -173,6 +183,7 @@ class Acceptance(Value):
     min_value: float | None = None
     max_value: float | None = None
     max_size_bytes: Annotated[int, Field(gt=0)] | None = None
+    min_quantized: Share = 0.5
     profile: Literal["mlperf-mobile"] | None = None
     task: Task | None = None
     strict: bool = False

@@ -15,11 +15,18 @@ class Format(StrEnum):
 
     TFLITE = "tflite"
     ONNX = "onnx"
+    ORT = "ort"
+    OPENVINO = "openvino"
 
     @property
     def suffix(self) -> str:
-        """The file suffix, dot included."""
-        return f".{self.value}"
+        """The file suffix, dot included. OpenVINO's weights lie beside it, in a ``.bin``."""
+        return ".xml" if self is Format.OPENVINO else f".{self.value}"
+
+    @property
+    def translated(self) -> bool:
+        """Whether it says in other words what an ONNX artifact says."""
+        return self in (Format.ORT, Format.OPENVINO)
 
 
 class Precision(StrEnum):
@@ -28,12 +35,26 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     INT8_DYNAMIC = "int8-dynamic"
+    INT8_WEIGHTS = "int8-weights"
     INT8 = "int8"
+    INT8_IO = "int8-io"
+    INT8_SYMMETRIC = "int8-symmetric"
+    INT16X8 = "int16x8"
 
     @property
     def calibrated(self) -> bool:
         """Whether making it takes samples, from which the ranges of activations are found."""
-        return self is Precision.INT8
+        return self in (
+            Precision.INT8,
+            Precision.INT8_IO,
+            Precision.INT8_SYMMETRIC,
+            Precision.INT16X8,
+        )
+
+    @property
+    def integers(self) -> bool:
+        """Whether it promises integers: of weights at least, of activations where calibrated."""
+        return self not in (Precision.FLOAT32, Precision.FLOAT16)
 
 
 class Recipe(Value):
@@ -45,12 +66,17 @@ class Recipe(Value):
 
     @property
     def reference(self) -> "Recipe":
-        """What it is measured against: the float32 model that the same runtimes can open."""
-        return Recipe(format=self.format, precision=Precision.FLOAT32)
+        """What it is measured against: float32 of its format, ONNX for what is made from ONNX."""
+        form = Format.ONNX if self.format.translated else self.format
+        return Recipe(format=form, precision=Precision.FLOAT32)
 
     @property
     def parent(self) -> "Recipe | None":
         """The artifact it is made from; None where it is made from the source itself."""
+        if self.format.translated:
+            halved = self.precision is Precision.FLOAT16  # while it is written
+            precision = Precision.FLOAT32 if halved else self.precision
+            return self._with(format=Format.ONNX, precision=precision)
         if self.precision is Precision.FLOAT32:
             return None
         return self._with(precision=Precision.FLOAT32)
@@ -67,6 +93,8 @@ class Recipe(Value):
 RUNS: dict[Format, tuple[Runtime, ...]] = {
     Format.TFLITE: (Runtime.LITERT, Runtime.TFLITE_RUNTIME),
     Format.ONNX: (Runtime.ONNXRUNTIME,),
+    Format.ORT: (Runtime.ONNXRUNTIME,),
+    Format.OPENVINO: (Runtime.OPENVINO,),
 }
 """Which runtimes can run a format."""
 
@@ -77,8 +105,18 @@ BUILDABLE: dict[str, Recipe] = {
         Recipe(format=Format.TFLITE, precision=Precision.FLOAT16),
         Recipe(format=Format.TFLITE, precision=Precision.INT8_DYNAMIC),
         Recipe(format=Format.TFLITE, precision=Precision.INT8),
+        Recipe(format=Format.TFLITE, precision=Precision.INT8_WEIGHTS),
+        Recipe(format=Format.TFLITE, precision=Precision.INT8_IO),
+        Recipe(format=Format.TFLITE, precision=Precision.INT16X8),
         Recipe(format=Format.ONNX, precision=Precision.FLOAT32),
+        Recipe(format=Format.ONNX, precision=Precision.FLOAT16),
         Recipe(format=Format.ONNX, precision=Precision.INT8),
+        Recipe(format=Format.ONNX, precision=Precision.INT8_SYMMETRIC),
+        Recipe(format=Format.ORT, precision=Precision.FLOAT32),
+        Recipe(format=Format.ORT, precision=Precision.INT8),
+        Recipe(format=Format.OPENVINO, precision=Precision.FLOAT32),
+        Recipe(format=Format.OPENVINO, precision=Precision.FLOAT16),
+        Recipe(format=Format.OPENVINO, precision=Precision.INT8),
     )
 }
 """What the builder knows how to make, by the name of the variant."""
