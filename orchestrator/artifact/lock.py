@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
+from orchestrator.artifact.mixture import Mixture
 from orchestrator.catalog.assignment import Figures, Offer
 from orchestrator.catalog.model import Limits, Model, Preprocessing
 from orchestrator.catalog.variant import Format, Variant
@@ -33,7 +34,8 @@ class LockedArtifact(Value):
     """One variant as built: its bytes by digest, what it measured, and whether it may be used.
 
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
-    A variant that failed or cannot be built here has no bytes and says why.
+    A variant that failed or cannot be built here has no bytes and says why. `mixture` is what the
+    search for a mixed one found.
     """
 
     variant: Name
@@ -45,6 +47,7 @@ class LockedArtifact(Value):
     size_bytes: int = 0
     figures: Figures | None = None
     golden: GoldenSet | None = None
+    mixture: Mixture | None = None
 
 
 class LockedFile(Value):

@@ -22,7 +22,7 @@ from orchestrator.build.source_files import (
     source_sha256,
 )
 from orchestrator.build.store import Store
-from orchestrator.build.verdict import NO_CALIBRATION, verdict
+from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION, verdict
 from orchestrator.build.workers import Workers, workers_here
 from orchestrator.catalog.model import Model
 from orchestrator.catalog.variant import Format, Variant
@@ -140,6 +140,7 @@ class Builder:
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
             check=model.data.check,
+            acceptance=model.acceptance.model_copy(update={"max_size_bytes": None}),
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
         )
         samples = Samples(
@@ -153,8 +154,8 @@ class Builder:
         )
         python = onnx2tf.python_of(self._toolchain)
         path = self._catalog / model.source
-        metric = model.acceptance.metric
-        return Order(model.name, path, model.source, ingredients, samples, python, metric)
+        acceptance = model.acceptance
+        return Order(model.name, path, model.source, ingredients, samples, python, acceptance)
 
     def _meaning(self, model: Model, raw: str) -> str:
         """The semantic digest of a source, found out once for the same bytes.
@@ -187,6 +188,8 @@ class Builder:
             return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
         if variant.precision.calibrated and order.ingredients.calibration is None:
             return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
+        if variant.precision.searched and order.ingredients.evaluation is None:
+            return _absent(order, variant, Status.REJECTED, NO_EVALUATION)
         outcome = None if force else recalled(self._cache, order.ingredients, variant.recipe)
         return None if outcome is None else _locked(model, order, variant, outcome)
 
@@ -269,12 +272,14 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
     status, because = verdict(model.acceptance, figures, reference=reference)
     if status is Status.ACCEPTED and measurement.golden is None:
         status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
+    mixture = conversion.mixture
     return LockedArtifact(
         variant=variant.name,
         key=measurement_key(order.ingredients, variant.recipe),
         status=status,
-        because=because,
+        because="; ".join(each for each in (mixture.words if mixture else "", because) if each),
         format=variant.format,
+        mixture=mixture,
         sha256=conversion.sha256,
         size_bytes=conversion.size_bytes,
         figures=figures,

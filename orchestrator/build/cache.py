@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
+from orchestrator.artifact.mixture import Block, Mixture
 from orchestrator.build.store import Store, file_sha256
 from orchestrator.catalog.assignment import Figures
 from orchestrator.values import Sha256, Value, canonical
@@ -22,6 +23,14 @@ class Conversion(Value):
     sha256: Sha256
     size_bytes: int
     max_abs_diff: float | None = None
+    mixture: Mixture | None = None
+
+
+class Sensitivity(Value):
+    """What each block of a float32 model loses by being int8."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    blocks: tuple[Block, ...]
 
 
 class Measurement(Value):
@@ -40,7 +49,7 @@ class Failure(Value):
     because: str
 
 
-Record: TypeAlias = Conversion | Measurement | Failure
+Record: TypeAlias = Conversion | Sensitivity | Measurement | Failure
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from orchestrator.artifact.golden import Tolerance
+from orchestrator.artifact.mixture import Block, Mixture
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Metric, Preprocessing
+from orchestrator.catalog.model import Acceptance, Metric, Preprocessing
 from orchestrator.catalog.variant import Recipe
 from orchestrator.values import Value
 
@@ -55,6 +56,28 @@ class Quantize(Value):
     out: str
 
 
+class Sense(Value):
+    """Find out what each block of a float32 model loses by being int8, on calibration samples."""
+
+    step: Literal["sense"] = "sense"
+    parent: str
+    recipe: Recipe
+    samples: Samples
+
+
+class Mix(Value):
+    """Make int8 of a float32 model, with as few blocks float as the gate asks for."""
+
+    step: Literal["mix"] = "mix"
+    parent: str
+    recipe: Recipe
+    samples: Samples
+    acceptance: Acceptance
+    blocks: tuple[Block, ...]
+    provenance: str = ""
+    out: str
+
+
 class Identify(Value):
     """Find out what a source means, whatever its bytes are."""
 
@@ -74,18 +97,27 @@ class Measure(Value):
     out: str
 
 
-AnyJob: TypeAlias = Convert | Quantize | Identify | Measure
+AnyJob: TypeAlias = Convert | Quantize | Sense | Mix | Identify | Measure
 Job: TypeAlias = Annotated[AnyJob, Field(discriminator="step")]
 
 
 class Made(Value):
     """A model file was written to the job's `out`.
 
-    `max_abs_diff` is how far a float32 model's outputs are from its source's, where compared.
+    `max_abs_diff` is how far a float32 model's outputs are from its source's, where compared;
+    `mixture` what a search found, where there was one.
     """
 
     kind: Literal["made"] = "made"
     max_abs_diff: float | None = None
+    mixture: Mixture | None = None
+
+
+class Sensed(Value):
+    """The blocks of a model, in its order, with their sensitivities."""
+
+    kind: Literal["sensed"] = "sensed"
+    blocks: tuple[Block, ...]
 
 
 class Identified(Value):
@@ -126,7 +158,7 @@ class Refused(Value):
     hint: str
 
 
-AnyResult: TypeAlias = Made | Identified | Measured | Failed | Refused
+AnyResult: TypeAlias = Made | Sensed | Identified | Measured | Failed | Refused
 Result: TypeAlias = Annotated[AnyResult, Field(discriminator="kind")]
 
 JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)

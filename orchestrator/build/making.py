@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from orchestrator.artifact.golden import GoldenSet
-from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record
+from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record, Sensitivity
 from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import (
     Convert,
@@ -17,15 +17,24 @@ from orchestrator.build.jobs import (
     Made,
     Measure,
     Measured,
+    Mix,
     Quantize,
     Refused,
     Result,
     Samples,
+    Sense,
+    Sensed,
 )
-from orchestrator.build.recipes import Ingredients, conversion_key, measurement_key, provenance
+from orchestrator.build.recipes import (
+    Ingredients,
+    conversion_key,
+    measurement_key,
+    provenance,
+    sensitivity_key,
+)
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
-from orchestrator.catalog.model import Metric
+from orchestrator.catalog.model import Acceptance
 from orchestrator.catalog.variant import Recipe
 
 
@@ -39,7 +48,7 @@ class Order:
     ingredients: Ingredients
     samples: Samples
     onnx2tf: Path
-    metric: Metric
+    acceptance: Acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +86,24 @@ class Making:
         assert isinstance(record, Measurement | Failure)
         return Outcome(conversion, record)
 
+    def sensitivity(self, recipe: Recipe) -> Sensitivity | Failure:
+        """How sensitive the blocks of the float32 model are; found on calibration data alone.
+
+        Raises:
+            BadSource, BadData, Stopped: as for `made`.
+        """
+        key = sensitivity_key(self.order.ingredients, recipe)
+        record = self._once(key, lambda: self._sensed(recipe))
+        assert isinstance(record, Sensitivity | Failure)
+        return record
+
     def _conversion(self, recipe: Recipe) -> Conversion | Failure:
         key = conversion_key(self.order.ingredients, recipe)
         parent = recipe.parent
         if parent is None:
             record = self._once(key, lambda: self._converted(recipe))
+        elif recipe.precision.searched:
+            record = self._once(key, lambda: self._mixed(recipe, parent))
         else:
             record = self._once(key, lambda: self._quantized(recipe, parent))
         assert isinstance(record, Conversion | Failure)
@@ -133,6 +155,36 @@ class Making:
 
         return self._kept(*self._run(recipe, "make", job))
 
+    def _sensed(self, recipe: Recipe) -> tuple[Record, bool]:
+        made = self._conversion(recipe.reference)
+        if isinstance(made, Failure):
+            return Failure(because=f"{recipe.reference} failed: {made.because}"), False
+        job = Sense(
+            parent=str(self.store.path(made.sha256)), recipe=recipe, samples=self.order.samples
+        )
+        return self._kept(*self._run(recipe, "sense", lambda _: job))
+
+    def _mixed(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
+        made, found = self._conversion(parent), self.sensitivity(recipe)
+        if isinstance(made, Failure):
+            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
+        if isinstance(found, Failure):
+            return Failure(because=f"its blocks could not be told: {found.because}"), False
+        acceptance = self.order.acceptance.model_copy(update={"max_size_bytes": None})
+
+        def job(out: Path) -> Job:
+            return Mix(
+                parent=str(self.store.path(made.sha256)),
+                recipe=recipe,
+                samples=self.order.samples,
+                acceptance=acceptance,
+                blocks=found.blocks,
+                provenance=provenance(self.order.ingredients, recipe),
+                out=str(out),
+            )
+
+        return self._kept(*self._run(recipe, "make", job))
+
     def _measured(self, recipe: Recipe, artifact: Conversion) -> tuple[Record, bool]:
         reference = self._conversion(recipe.reference)
         if isinstance(reference, Failure):
@@ -144,7 +196,7 @@ class Making:
                 reference=str(self.store.path(reference.sha256)),
                 recipe=recipe,
                 samples=self.order.samples,
-                metric=self.order.metric,
+                metric=self.order.acceptance.metric,
                 out=str(out),
             )
 
@@ -160,11 +212,16 @@ class Making:
             BadSource, BadData, BadGolden: the worker refused what it was given.
         """
         match result:
-            case Made(max_abs_diff=difference):
-                digest = self.store.add_file(out)
-                size_bytes = out.stat().st_size
-                record = Conversion(sha256=digest, size_bytes=size_bytes, max_abs_diff=difference)
+            case Made(max_abs_diff=difference, mixture=mixture):
+                record = Conversion(
+                    sha256=self.store.add_file(out),
+                    size_bytes=out.stat().st_size,
+                    max_abs_diff=difference,
+                    mixture=mixture,
+                )
                 return record, True
+            case Sensed(blocks=blocks):
+                return Sensitivity(blocks=blocks), True
             case Measured():
                 return _measurement(result, out, self.store), True
             case Failed(because=because, lasting=lasting):

@@ -51,7 +51,7 @@ def measure(job: Measure) -> Measured:
     cases, worthless = _cases(job, fresh, proving)
     if evaluation is not None:
         stateful = cases is not None and cases.stateful
-        figures = _evaluated(job, evaluation, figures, stateful=stateful)
+        figures = evaluated(job, evaluation, figures, stateful=stateful)
     if cases is None:
         return Measured(figures=figures, no_golden=worthless)
     write_cases(cases, Path(job.out))
@@ -84,12 +84,12 @@ def _latencies(session: Session, samples: SampleSet) -> list[float]:
     return taken
 
 
-def _evaluated(job: Measure, samples: SampleSet, figures: Figures, *, stateful: bool) -> Figures:
+def evaluated(job: Measure, samples: SampleSet, figures: Figures, *, stateful: bool) -> Figures:
     """The figures with the task's metric, its interval, and the deviation from float32."""
     recipe, reference = job.recipe, job.recipe.reference
     alone = recipe == reference
-    ours = _runner(Path(job.artifact), recipe.format, stateful=stateful)
-    theirs = ours if alone else _runner(Path(job.reference), reference.format, stateful=stateful)
+    ours = runner(Path(job.artifact), recipe.format, stateful=stateful)
+    theirs = ours if alone else runner(Path(job.reference), reference.format, stateful=stateful)
     file, folder = job.samples.evaluation or "", Path(job.samples.folder)
     outputs = tuple(each.tensor for each in opened(Path(job.artifact), recipe.format).outputs)
     mine, other = (scorer(job.metric, outputs, samples, folder, file) for _ in range(2))
@@ -138,7 +138,7 @@ def _bounded(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _runner(model: Path, form: Format, *, stateful: bool) -> Callable[[Arrays], Arrays]:
+def runner(model: Path, form: Format, *, stateful: bool) -> Callable[[Arrays], Arrays]:
     """Sample → real outputs; where a model keeps state, each by an interpreter of its own."""
     kept = opened(model, form)
 

@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from orchestrator.build.failures import MissingTool
-from orchestrator.catalog.model import Preprocessing
+from orchestrator.catalog.model import Acceptance, Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
@@ -27,8 +27,9 @@ class Ingredients(Value):
     """Everything about a model that its artifacts depend on; data by digest, in order.
 
     `metric` is how they are judged, with the digest of the user's own file where there is one;
-    `check` is whether calibration data is compared with the evaluation data. `onnx2tf` is the
-    version installed for ONNX → TFLite, None where it is not there.
+    `check` is whether calibration data is compared with the evaluation data. `acceptance` is what
+    a search for a mixture goes by: all but the limit of bytes, which is judged when it is over.
+    `onnx2tf` is the version installed for ONNX → TFLite, None where it is not there.
     """
 
     source: Sha256
@@ -40,6 +41,7 @@ class Ingredients(Value):
     preprocessing: Preprocessing
     metric: str = ""
     check: bool = False
+    acceptance: Acceptance | None = None
     onnx2tf: str | None
 
     @property
@@ -68,6 +70,17 @@ def conversion_key(ingredients: Ingredients, recipe: Recipe) -> str:
     return _key("make", _used(ingredients, recipe), recipe, tools)
 
 
+def sensitivity_key(ingredients: Ingredients, recipe: Recipe) -> str:
+    """The digest of how sensitive a float32 model's blocks are to what a recipe does to them.
+
+    Raises:
+        MissingTool: a library for it is not installed.
+    """
+    alone = recipe.model_copy(update={"precision": Precision.INT8})
+    tools = _making_tools(ingredients, alone)
+    return _key("sense", _used(ingredients, alone), alone, tools)
+
+
 def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     tools = [*_RUNTIME[recipe.format], "numpy"]
     if ingredients.from_onnx:
@@ -83,7 +96,7 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
-    data must not change the bytes that devices run.
+    data must not change the bytes that devices run, unless a search went by its verdict.
     """
     calibrated = recipe.precision.calibrated
     said = {
@@ -94,6 +107,8 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
         "preprocessing": ingredients.preprocessing if calibrated else None,
         "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
+    if recipe.precision.searched:
+        said["judged"] = [ingredients.evaluation, ingredients.metric, ingredients.acceptance]
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
@@ -101,7 +116,7 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
     made = conversion_key(ingredients, recipe)
     judged_by = ingredients.model_copy(
-        update={"calibration": None, "check": False, "onnx2tf": None}
+        update={"calibration": None, "check": False, "acceptance": None, "onnx2tf": None}
     )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})
@@ -109,11 +124,16 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
 
 
 def _used(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
-    """What an artifact's bytes depend on: of the data, what it is calibrated and checked with."""
-    calibrated = recipe.precision.calibrated
+    """What an artifact's bytes depend on: of the data, what it is calibrated and checked with.
+
+    A search depends on all that it was judged by as well.
+    """
+    calibrated, searched = recipe.precision.calibrated, recipe.precision.searched
     checked = ingredients.check and calibrated
-    unused: dict[str, object] = {"metric": "", "check": checked}
-    if ingredients.golden is not None and not checked:
+    unused: dict[str, object] = {"check": checked}
+    if not searched:
+        unused |= {"metric": "", "acceptance": None}
+    if ingredients.golden is not None and not checked and not searched:
         unused["evaluation"] = None
     if not calibrated and (ingredients.golden or ingredients.evaluation):
         unused["calibration"] = None

@@ -25,11 +25,17 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
     INT8_DYNAMIC = "int8-dynamic"
     INT8 = "int8"
+    MIXED = "mixed"
 
     @property
     def calibrated(self) -> bool:
         """Whether making it takes samples, from which the ranges of activations are found."""
-        return self is Precision.INT8
+        return self in (Precision.INT8, Precision.MIXED)
+
+    @property
+    def searched(self) -> bool:
+        """Whether its bytes depend on the verdict: blocks stay float until the gate passes."""
+        return self is Precision.MIXED
 
 
 class Recipe(Value):
@@ -73,6 +79,8 @@ BUILDABLE: dict[str, Recipe] = {
         Recipe(format=Format.TFLITE, precision=Precision.INT8),
         Recipe(format=Format.ONNX, precision=Precision.FLOAT32),
         Recipe(format=Format.ONNX, precision=Precision.INT8),
+        Recipe(format=Format.TFLITE, precision=Precision.MIXED),
+        Recipe(format=Format.ONNX, precision=Precision.MIXED),
     )
 }
 """What the builder knows how to make, by the name of the variant."""

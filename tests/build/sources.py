@@ -30,6 +30,7 @@ def main(folder: Path) -> None:
     model.save(models / "digits.keras")
     model.save(models / "digits.h5")
     onnx.save(as_onnx(model), models / "digits.onnx")
+    unequal(x, y).save(models / "depthwise.keras")
     odd_ones(models)
     (models / "labels.txt").write_text("\n".join(map(str, range(10))) + "\n")
 
@@ -61,6 +62,35 @@ def trained(x: np.ndarray, y: np.ndarray) -> keras.Model:
     model = keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(h))
     model.compile(keras.optimizers.Adam(4e-3), "sparse_categorical_crossentropy")
     model.fit(x, y, batch_size=32, epochs=12, verbose=0)
+    return model
+
+
+def unequal(x: np.ndarray, y: np.ndarray) -> keras.Model:
+    """A depthwise net whose stem has channels of very unequal range; the next layer undoes it.
+
+    The function stays what was trained, since a ReLU lets a positive factor through; one scale for
+    the whole tensor between the two leaves nothing of the small channels (Nagel et al. 2019,
+    arXiv:1906.04721, equalise what is made unequal here).
+    """
+    image = keras.Input((8, 8, 1), name="image")
+    h = layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(image)
+    h = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="deep")(h)
+    for place in (1, 2):
+        h = layers.Conv2D(16, 1, activation="relu", name=f"point_{place}")(h)
+        h = layers.DepthwiseConv2D(
+            3, strides=place, padding="same", activation="relu", name=f"deep_{place}"
+        )(h)
+    h = layers.Conv2D(24, 1, activation="relu", name="last")(h)
+    h = layers.Flatten()(h)
+    model = keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(h))
+    model.compile(keras.optimizers.Adam(8e-3), "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=32, epochs=12, verbose=0)
+    stem, deep = model.get_layer("stem"), model.get_layer("deep")
+    factors = np.logspace(0, -4, 16, dtype=np.float32)
+    kernel, bias = stem.get_weights()
+    stem.set_weights([kernel * factors, bias * factors])
+    kernel, bias = deep.get_weights()
+    deep.set_weights([kernel / factors[:, None], bias])
     return model
 
 
