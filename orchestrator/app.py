@@ -85,6 +85,7 @@ class Fleet:
         *,
         variants: Collection[str] | None = None,
         jobs: int | None = None,
+        deadline_s: float = 900.0,
         force: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
@@ -94,7 +95,11 @@ class Fleet:
 
         state = self.settings.state
         builder = Builder(
-            self.settings.inventory, Store(state / "store"), state / "build", jobs=jobs
+            self.settings.inventory,
+            Store(state / "store"),
+            state / "build",
+            jobs=jobs,
+            deadline_s=deadline_s,
         )
         for model in [self.site.model(name) for name in names or self.site.models]:
             built = builder.build(

@@ -23,7 +23,7 @@ from orchestrator.build.source_files import (
 )
 from orchestrator.build.store import Store
 from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION, verdict
-from orchestrator.build.workers import Workers, workers_here
+from orchestrator.build.workers import Room, Workers, cores_here, memory_here
 from orchestrator.catalog.model import Model
 from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import NotFound
@@ -37,16 +37,28 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A variant has come to another step, or waits for what it is made from."""
+
+    variant: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """A variant is done, whatever became of it; `cached` when nothing had to be made."""
+    """A variant is done, whatever became of it; `cached` when nothing had to be made.
+
+    `log` is what the worker wrote of a failure, below the site.
+    """
 
     variant: str
     artifact: LockedArtifact
     cached: bool
     seconds: float
+    log: str = ""
 
 
-BuildEvent: TypeAlias = Started | Finished
+BuildEvent: TypeAlias = Started | Working | Finished
 
 
 def ignore(event: BuildEvent) -> None:
@@ -58,7 +70,7 @@ class Builder:
 
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
-    run at once (default: as many as the machine bears), none longer than `deadline_s`.
+    run at once (default: one a core), no more than memory bears, none longer than `deadline_s`.
     """
 
     def __init__(
@@ -71,7 +83,7 @@ class Builder:
         deadline_s: float = 900.0,
     ) -> None:
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
-        self._jobs, self._deadline_s = jobs or workers_here(), deadline_s
+        self._jobs, self._deadline_s = jobs or cores_here(), deadline_s
         self._cache = Cache(self._work / "cache", store)
         self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
 
@@ -118,6 +130,9 @@ class Builder:
             limits=model.limits,
             artifacts=tuple(done[variant.name] for variant in wanted),
         )
+
+    def _workers(self) -> Workers:
+        return Workers(self._work, Room(self._jobs, memory_here()), self._deadline_s)
 
     def _order(self, model: Model) -> Order:
         files = (model.data.evaluation, model.data.calibration, model.golden.inputs)
@@ -167,7 +182,7 @@ class Builder:
         known = meanings.get(raw)
         if known is not None:
             return known
-        workers = Workers(self._work, 1, self._deadline_s)
+        workers = self._workers()
         source = str(self._catalog / model.source)
         try:
             result, _ = workers.run(f"{model.name}-identify", lambda _: Identify(source=source))
@@ -205,21 +220,24 @@ class Builder:
         """Make what is missing, a thread a variant, each waiting for its workers."""
         if not missing:
             return
-        news: queue.SimpleQueue[Started | Finished | BaseException] = queue.SimpleQueue()
-        workers = Workers(self._work, self._jobs, self._deadline_s)
+        news: queue.SimpleQueue[BuildEvent | BaseException] = queue.SimpleQueue()
+        workers = self._workers()
         making = Making(order, self._cache, self._store, workers, force)
 
         def one(variant: Variant) -> None:
             began = time.monotonic()
             news.put(Started(variant.name))
             try:
-                outcome = making.made(variant.recipe)
+                outcome = making.made(
+                    variant.recipe, lambda step: news.put(Working(variant.name, step))
+                )
             except BaseException as error:  # noqa: BLE001 raised again in the calling thread
                 news.put(error)
                 return
             artifact = _locked(model, order, variant, outcome)
             took_s = time.monotonic() - began
-            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s))
+            log = outcome.measurement.log if isinstance(outcome.measurement, Failure) else ""
+            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s, log=log))
 
         threads = ThreadPoolExecutor(len(missing))
         try:

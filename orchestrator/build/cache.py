@@ -43,10 +43,11 @@ class Measurement(Value):
 
 
 class Failure(Value):
-    """A step that would fail in the same way again."""
+    """A step that would fail in the same way again; `log` is below the site."""
 
     kind: Literal["failure"] = "failure"
     because: str
+    log: str = ""
 
 
 Record: TypeAlias = Conversion | Sensitivity | Measurement | Failure

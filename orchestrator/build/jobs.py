@@ -141,11 +141,15 @@ class Measured(Value):
 
 
 class Failed(Value):
-    """The step did not work out; `lasting` when it would fail in the same way again."""
+    """The step did not work out; `lasting` when it would fail in the same way again.
+
+    `log` is what the worker wrote, as a path below the site.
+    """
 
     kind: Literal["failed"] = "failed"
     because: str
     lasting: bool = True
+    log: str = ""
 
 
 class Refused(Value):

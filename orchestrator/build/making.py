@@ -59,6 +59,10 @@ class Outcome:
     measurement: Measurement | Failure
 
 
+At = Callable[[str], None]
+"""Hears what is being done for a variant: a worker's step, or what it waits for."""
+
+
 @dataclass(slots=True)
 class Making:
     """The artifacts of one order. `made` may be called from many threads."""
@@ -71,41 +75,41 @@ class Making:
     _fresh: dict[str, Record] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
-    def made(self, recipe: Recipe) -> Outcome:
+    def made(self, recipe: Recipe, at: At) -> Outcome:
         """Make and measure one artifact, or find that it was made before.
 
         Raises:
             BadSource, BadData, BadGolden: what was handed in cannot be meant.
             Stopped: the build was given up.
         """
-        conversion = self._conversion(recipe)
+        conversion = self._conversion(recipe, at)
         if isinstance(conversion, Failure):
             return Outcome(conversion, conversion)
         key = measurement_key(self.order.ingredients, recipe)
-        record = self._once(key, lambda: self._measured(recipe, conversion))
+        record = self._once(key, lambda: self._measured(recipe, conversion, at))
         assert isinstance(record, Measurement | Failure)
         return Outcome(conversion, record)
 
-    def sensitivity(self, recipe: Recipe) -> Sensitivity | Failure:
+    def sensitivity(self, recipe: Recipe, at: At) -> Sensitivity | Failure:
         """How sensitive the blocks of the float32 model are; found on calibration data alone.
 
         Raises:
             BadSource, BadData, Stopped: as for `made`.
         """
         key = sensitivity_key(self.order.ingredients, recipe)
-        record = self._once(key, lambda: self._sensed(recipe))
+        record = self._once(key, lambda: self._sensed(recipe, at))
         assert isinstance(record, Sensitivity | Failure)
         return record
 
-    def _conversion(self, recipe: Recipe) -> Conversion | Failure:
+    def _conversion(self, recipe: Recipe, at: At) -> Conversion | Failure:
         key = conversion_key(self.order.ingredients, recipe)
         parent = recipe.parent
         if parent is None:
-            record = self._once(key, lambda: self._converted(recipe))
+            record = self._once(key, lambda: self._converted(recipe, at))
         elif recipe.precision.searched:
-            record = self._once(key, lambda: self._mixed(recipe, parent))
+            record = self._once(key, lambda: self._mixed(recipe, parent, at))
         else:
-            record = self._once(key, lambda: self._quantized(recipe, parent))
+            record = self._once(key, lambda: self._quantized(recipe, parent, at))
         assert isinstance(record, Conversion | Failure)
         return record
 
@@ -123,7 +127,7 @@ class Making:
                 self.cache.put(key, record)
             return record
 
-    def _converted(self, recipe: Recipe) -> tuple[Record, bool]:
+    def _converted(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
         order = self.order
 
         def job(out: Path) -> Job:
@@ -137,12 +141,14 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        return self._kept(*self._run(recipe, "make", job, at))
 
-    def _quantized(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
-        made = self._conversion(parent)
+    def _quantized(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
+        at(f"waits for {parent}")
+        made = self._conversion(parent, at)
         if isinstance(made, Failure):
-            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
+            because = f"its {parent.precision} model failed: {made.because}"
+            return Failure(because=because, log=made.log), False
 
         def job(out: Path) -> Job:
             return Quantize(
@@ -153,19 +159,20 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        return self._kept(*self._run(recipe, "make", job, at))
 
-    def _sensed(self, recipe: Recipe) -> tuple[Record, bool]:
-        made = self._conversion(recipe.reference)
+    def _sensed(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
+        made = self._conversion(recipe.reference, at)
         if isinstance(made, Failure):
             return Failure(because=f"{recipe.reference} failed: {made.because}"), False
         job = Sense(
             parent=str(self.store.path(made.sha256)), recipe=recipe, samples=self.order.samples
         )
-        return self._kept(*self._run(recipe, "sense", lambda _: job))
+        return self._kept(*self._run(recipe, "sense", lambda _: job, at))
 
-    def _mixed(self, recipe: Recipe, parent: Recipe) -> tuple[Record, bool]:
-        made, found = self._conversion(parent), self.sensitivity(recipe)
+    def _mixed(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
+        at(f"waits for {parent}")
+        made, found = self._conversion(parent, at), self.sensitivity(recipe, at)
         if isinstance(made, Failure):
             return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
         if isinstance(found, Failure):
@@ -183,10 +190,10 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job))
+        return self._kept(*self._run(recipe, "make", job, at))
 
-    def _measured(self, recipe: Recipe, artifact: Conversion) -> tuple[Record, bool]:
-        reference = self._conversion(recipe.reference)
+    def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
+        reference = self._conversion(recipe.reference, at)
         if isinstance(reference, Failure):
             return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
 
@@ -200,10 +207,12 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "measure", job))
+        return self._kept(*self._run(recipe, "measure", job, at))
 
-    def _run(self, recipe: Recipe, step: str, job: Callable[[Path], Job]) -> tuple[Result, Path]:
-        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job)
+    def _run(
+        self, recipe: Recipe, step: str, job: Callable[[Path], Job], at: At
+    ) -> tuple[Result, Path]:
+        return self.workers.run(f"{self.order.model}-{recipe}-{step}", job, at)
 
     def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
         """Put what a worker made into the store; the record, and whether it would come again.
@@ -224,8 +233,8 @@ class Making:
                 return Sensitivity(blocks=blocks), True
             case Measured():
                 return _measurement(result, out, self.store), True
-            case Failed(because=because, lasting=lasting):
-                return Failure(because=because), lasting
+            case Failed(because=because, lasting=lasting, log=log):
+                return Failure(because=because, log=log), lasting
             case Refused():
                 raise _error(result)
             case Identified():
