@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.artifact.dominance import marked
-from orchestrator.artifact.lock import LockedArtifact, LockedModel
+from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.assignment import Assigned
+from orchestrator.catalog.ladder import ladders
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget, FleetError, NotFound
 from orchestrator.inventory.device import Device
@@ -25,9 +26,10 @@ from orchestrator.site import Site
 
 if TYPE_CHECKING:
     from orchestrator.build.anatomy import Anatomy
-    from orchestrator.build.builder import BuildEvent
+    from orchestrator.build.builder import Builder, BuildEvent
     from orchestrator.build.collection import Garbage
     from orchestrator.build.verification import Compared
+    from orchestrator.catalog.variant import Format as Form
     from orchestrator.deploy.execute import Report
     from orchestrator.deploy.hands import Hands, Scripts
     from orchestrator.deploy.switch import Progress
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.transport.ssh import Address
     from orchestrator.transport.transport import Transport
     from orchestrator.trust.hostkeys import HostKey
+    from orchestrator.web.report import Packed, Sensed
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -87,28 +90,47 @@ class Fleet:
         jobs: int | None = None,
         deadline_s: float = 900.0,
         force: bool = False,
+        ladder: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
-        """Make what is missing of some models and write the lock after each."""
+        """Make what is missing of some models and write the lock after each.
+
+        With `ladder`, the variants of each format are made from the top rung down, one after the
+        other, until one is accepted; see `orchestrator.catalog.ladder`.
+        """
+        builder = self._builder(jobs, deadline_s)
+
+        def made(model: Model, wanted: Collection[str] | None) -> LockedModel:
+            seen = partial(watch, model.name)
+            built = builder.build(model, variants=wanted, force=force, watch=seen)
+            self._keep(model, built)
+            return built
+
+        for model in [self.site.model(name) for name in names or self.site.models]:
+            if not ladder:
+                made(model, variants)
+                continue
+            for rungs in ladders(model.variants):
+                for rung in rungs:
+                    if made(model, (rung,)).artifacts[0].status is Status.ACCEPTED:
+                        break
+
+    def _builder(self, jobs: int | None = None, deadline_s: float = 900.0) -> "Builder":
         from orchestrator.build.builder import Builder
         from orchestrator.build.store import Store
 
         state = self.settings.state
-        builder = Builder(
-            self.settings.inventory,
-            Store(state / "store"),
-            state / "build",
-            jobs=jobs,
-            deadline_s=deadline_s,
+        store = Store(state / "store")
+        return Builder(
+            self.settings.inventory, store, state / "build", jobs=jobs, deadline_s=deadline_s
         )
-        for model in [self.site.model(name) for name in names or self.site.models]:
-            built = builder.build(
-                model, variants=variants, force=force, watch=partial(watch, model.name)
-            )
-            merged = self.site.lock().merged(built)
-            whole = merged.find(model.name)
-            assert whole is not None
-            self.site.write_lock(merged.merged(marked(model, whole)))
+
+    def _keep(self, model: Model, built: LockedModel) -> None:
+        """Put what was built into the lock, and mark what is dominated now."""
+        merged = self.site.lock().merged(built)
+        whole = merged.find(model.name)
+        assert whole is not None
+        self.site.write_lock(merged.merged(marked(model, whole)))
 
     def verify(
         self,
@@ -160,17 +182,50 @@ class Fleet:
         file = Store(self.settings.state / "store").path(artifact.sha256)
         return artifact, inspect(file, artifact.format)
 
-    def report(self, names: Sequence[str]) -> str:
-        """A self-contained page about some built models, compressed sizes included."""
-        import zstandard
+    def report(self, names: Sequence[str], *, sensitivity: bool = False) -> str:
+        """A self-contained page about some built models, compressed sizes included.
 
-        from orchestrator.web.report import report
+        With `sensitivity`, what is sensitive to int8 is found out for every model that has
+        calibration data, where it is not known from a mixed variant.
+        """
+        from orchestrator.web.report import Beside, report
 
         models = [self.locked(name) for name in names or self.site.models]
+        sensed = self._sensed(models) if sensitivity else {}
+        beside = Beside(packed=self._packed(models), sensed=sensed)
+        return report(models, self.site.template("pages/report.html").decode(), beside)
+
+    def _packed(self, models: Sequence[LockedModel]) -> "dict[str, Packed]":
+        import gzip
+
+        import zstandard
+
+        from orchestrator.web.report import Packed
+
         compressor = zstandard.ZstdCompressor(level=19)
         digests = {a.sha256 for model in models for a in model.artifacts if a.sha256}
-        packed = {d: len(compressor.compress(self.contents(d))) for d in sorted(digests)}
-        return report(models, self.site.template("pages/report.html").decode(), packed)
+        found = {}
+        for digest in sorted(digests):
+            data = self.contents(digest)
+            found[digest] = Packed(
+                gzip=len(gzip.compress(data, 9)), zstd=len(compressor.compress(data))
+            )
+        return found
+
+    def _sensed(self, models: Sequence[LockedModel]) -> "dict[tuple[str, Form], Sensed]":
+        from orchestrator.build.cache import Failure
+        from orchestrator.web.report import Sensed
+
+        builder = self._builder()
+        found = {}
+        for locked in models:
+            mixed = {a.format for a in locked.artifacts if a.mixture}
+            for form in sorted({a.format for a in locked.artifacts if a.sha256} - mixed):
+                blocks = builder.sensitivity(self.site.model(locked.name), form)
+                because = blocks.because if isinstance(blocks, Failure) else ""
+                known = () if isinstance(blocks, Failure) else blocks
+                found[(locked.name, form)] = Sensed(known, because=because)
+        return found
 
     def contents(self, digest: str) -> bytes:
         """The bytes behind a digest of a manifest."""
