@@ -30,12 +30,14 @@ SitePath = Annotated[
 class Preprocessing(Value):
     """Raw sample → model input: ``(x * scale - mean) / std`` as float32, per channel or for all.
 
-    `mean` and `std` hold one number, or one per channel of the last axis.
+    `mean` and `std` hold one number, or one per channel. `channels` says which axis of a sample
+    they are: the ``last`` (TensorFlow's images) or the ``first`` (PyTorch's).
     """
 
     scale: float = 1.0
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     std: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    channels: Literal["first", "last"] = "last"
 
     @model_validator(mode="after")
     def _as_many_of_each(self) -> Self:
