@@ -108,7 +108,8 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
         "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
     if recipe.precision.searched:
-        said["judged"] = [ingredients.evaluation, ingredients.metric, ingredients.acceptance]
+        said["evaluation"] = ingredients.evaluation
+        said["judged_by"] = digest((ingredients.metric, ingredients.acceptance))
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
