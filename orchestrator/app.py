@@ -192,10 +192,12 @@ class Fleet:
 
         models = [self.locked(name) for name in names or self.site.models]
         sensed = self._sensed(models) if sensitivity else {}
-        beside = Beside(packed=self._packed(models), sensed=sensed)
+        packed = self._packed({a.sha256 for model in models for a in model.artifacts if a.sha256})
+        beside = Beside(packed=packed, sensed=sensed)
         return report(models, self.site.template("pages/report.html").decode(), beside)
 
-    def _packed(self, models: Sequence[LockedModel]) -> "dict[str, Packed]":
+    def _packed(self, digests: Iterable[str]) -> "dict[str, Packed]":
+        """The bytes of artifacts after compression, by digest."""
         import gzip
 
         import zstandard
@@ -203,13 +205,11 @@ class Fleet:
         from orchestrator.web.report import Packed
 
         compressor = zstandard.ZstdCompressor(level=19)
-        digests = {a.sha256 for model in models for a in model.artifacts if a.sha256}
         found = {}
         for digest in sorted(digests):
             data = self.contents(digest)
-            found[digest] = Packed(
-                gzip=len(gzip.compress(data, 9)), zstd=len(compressor.compress(data))
-            )
+            small = len(gzip.compress(data, 9, mtime=0)), len(compressor.compress(data))
+            found[digest] = Packed(*small)
         return found
 
     def _sensed(self, models: Sequence[LockedModel]) -> "dict[tuple[str, Form], Sensed]":

@@ -162,9 +162,10 @@ class Making:
         return self._kept(*self._run(recipe, "make", job, at))
 
     def _sensed(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
-        made = self._conversion(recipe.reference, at)
+        parent = recipe.parent or recipe.reference
+        made = self._conversion(parent, at)
         if isinstance(made, Failure):
-            return Failure(because=f"{recipe.reference} failed: {made.because}"), False
+            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
         job = Sense(
             parent=str(self.store.path(made.sha256)), recipe=recipe, samples=self.order.samples
         )
