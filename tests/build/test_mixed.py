@@ -54,7 +54,7 @@ def test_a_net_whose_int8_fails_the_gate_passes_with_its_two_most_sensitive_bloc
     assert int8.figures.accuracy_drop > 0.1
     assert chosen.status is Status.ACCEPTED
     assert chosen.because == "2 of 8 blocks stayed float: Conv_0, Conv_2 (4 mixtures tried)"
-    assert chosen.figures.accuracy == whole.figures.accuracy
+    assert abs(chosen.figures.accuracy_drop) < 0.02
     assert chosen.size_bytes < 0.6 * whole.size_bytes
     assert [(each.kept, each.passed) for each in chosen.mixture.tried] == [
         (0, False),
@@ -68,8 +68,9 @@ def test_a_net_whose_int8_fails_the_gate_passes_with_its_two_most_sensitive_bloc
 def test_the_blocks_around_the_unequal_channels_are_the_sensitive_ones(mixed):
     blocks = mixed.artifact("onnx-mixed").mixture.blocks
 
-    assert [block.snr_db < 10 for block in blocks] == [True, True] + [False] * 6
-    assert min(block.snr_db for block in blocks[2:]) > 40
+    first, rest = blocks[:2], blocks[2:]
+    assert len(rest) == 6
+    assert max(block.snr_db for block in first) < min(block.snr_db for block in rest) - 20
     assert blocks[0].operations == ("Conv", "Relu")
 
 
