@@ -25,6 +25,7 @@ from orchestrator.settings import find_site, load
 from orchestrator.site import Site
 
 if TYPE_CHECKING:
+    from orchestrator.artifact.bought import Bought, Packed
     from orchestrator.build.anatomy import Anatomy
     from orchestrator.build.builder import Builder, BuildEvent
     from orchestrator.build.collection import Garbage
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from orchestrator.transport.ssh import Address
     from orchestrator.transport.transport import Transport
     from orchestrator.trust.hostkeys import HostKey
-    from orchestrator.web.report import Packed, Sensed
+    from orchestrator.web.report import Sensed
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -182,6 +183,19 @@ class Fleet:
         file = Store(self.settings.state / "store").path(artifact.sha256)
         return artifact, inspect(file, artifact.format)
 
+    def bought(self, named: str) -> "Bought | None":
+        """What pruning buys an artifact beside its unpruned twin; None where it is not pruned."""
+        from orchestrator.artifact.bought import of_variant, twin_of
+
+        name, _, variant = named.partition(":")
+        locked = self.locked(name)
+        artifact = locked.artifact(variant)
+        if artifact is None or artifact.sparsity is None:
+            return None
+        pair = (artifact, twin_of(locked, artifact))
+        packed = self._packed({each.sha256 for each in pair if each and each.sha256})
+        return of_variant(locked, artifact, packed)
+
     def report(self, names: Sequence[str], *, sensitivity: bool = False) -> str:
         """A self-contained page about some built models, compressed sizes included.
 
@@ -196,22 +210,6 @@ class Fleet:
         beside = Beside(packed=packed, sensed=sensed)
         return report(models, self.site.template("pages/report.html").decode(), beside)
 
-    def _packed(self, digests: Iterable[str]) -> "dict[str, Packed]":
-        """The bytes of artifacts after compression, by digest."""
-        import gzip
-
-        import zstandard
-
-        from orchestrator.web.report import Packed
-
-        compressor = zstandard.ZstdCompressor(level=19)
-        found = {}
-        for digest in sorted(digests):
-            data = self.contents(digest)
-            small = len(gzip.compress(data, 9, mtime=0)), len(compressor.compress(data))
-            found[digest] = Packed(*small)
-        return found
-
     def _sensed(self, models: Sequence[LockedModel]) -> "dict[tuple[str, Form], Sensed]":
         from orchestrator.build.cache import Failure
         from orchestrator.web.report import Sensed
@@ -220,11 +218,28 @@ class Fleet:
         found = {}
         for locked in models:
             mixed = {a.format for a in locked.artifacts if a.mixture}
-            for form in sorted({a.format for a in locked.artifacts if a.sha256} - mixed):
+            built = {a.format for a in locked.artifacts if a.sha256 and not a.format.translated}
+            for form in sorted(built - mixed):
                 blocks = builder.sensitivity(self.site.model(locked.name), form)
                 because = blocks.because if isinstance(blocks, Failure) else ""
                 known = () if isinstance(blocks, Failure) else blocks
                 found[(locked.name, form)] = Sensed(known, because=because)
+        return found
+
+    def _packed(self, digests: Iterable[str]) -> "dict[str, Packed]":
+        """The bytes of artifacts after compression, by digest."""
+        import gzip
+
+        import zstandard
+
+        from orchestrator.artifact.bought import Packed
+
+        compressor = zstandard.ZstdCompressor(level=19)
+        found = {}
+        for digest in sorted(digests):
+            data = self.contents(digest)
+            small = len(gzip.compress(data, 9, mtime=0)), len(compressor.compress(data))
+            found[digest] = Packed(*small)
         return found
 
     def contents(self, digest: str) -> bytes:

@@ -168,6 +168,7 @@ class Builder:
         digests = Digests(self._work / "cache" / "files.json")
         source = self._meaning(model, source_sha256(model, self._catalog, digests))
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
+        training = data_sha256(model.data.training, self._catalog, digests)
         suffix = Path(model.source).suffix.lower()
         ingredients = Ingredients(
             source=source,
@@ -175,11 +176,12 @@ class Builder:
             evaluation=evaluation,
             calibration=calibration,
             golden=golden,
+            training=training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
             check=model.data.check,
-            acceptance=model.acceptance.model_copy(update={"max_size_bytes": None}),
+            acceptance=model.acceptance.for_search,
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
         )
         samples = Samples(
@@ -187,6 +189,7 @@ class Builder:
             evaluation=files[0],
             calibration=files[1],
             golden=files[2],
+            training=model.data.training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             check=model.data.check,

@@ -48,7 +48,7 @@ def convert(job: Convert) -> Made:
     """
     source = _loaded(Path(job.source), job.shown)
     samples = checked(job.samples, source.inputs)
-    wanted = expectations(job.samples, source.outputs)
+    wanted = expectations(job.samples, source.outputs) if job.original else {}
     _check_repeats(source, samples)
     _write(job, source, samples.inputs)
     session = opened(Path(job.out), job.recipe.format)

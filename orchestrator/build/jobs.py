@@ -8,6 +8,7 @@ from orchestrator.artifact.golden import Tolerance
 from orchestrator.artifact.mixture import Block, Mixture
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Acceptance, Metric, Preprocessing
+from orchestrator.catalog.pruning import Pruning, Sparsity
 from orchestrator.catalog.variant import Recipe
 from orchestrator.values import Value
 
@@ -22,6 +23,7 @@ class Samples(Value):
     evaluation: str | None = None
     calibration: str | None = None
     golden: str | None = None
+    training: str | None = None
     cases: int
     preprocessing: Preprocessing
     check: bool = True
@@ -32,12 +34,28 @@ class Samples(Value):
         return self.golden or self.evaluation or self.calibration
 
 
+class Prune(Value):
+    """Make a source with fewer weights from a source; both of Keras, or both ONNX."""
+
+    step: Literal["prune"] = "prune"
+    source: str
+    shown: str
+    pruning: Pruning
+    samples: Samples
+    out: str
+
+
 class Convert(Value):
-    """Make the float32 model of one format from the source and check it against the source."""
+    """Make the float32 model of one format from the source and check it against the source.
+
+    `original` is whether the source is as it was handed in: only that one has to give what the
+    golden file expects.
+    """
 
     step: Literal["convert"] = "convert"
     source: str
     shown: str
+    original: bool = True
     recipe: Recipe
     samples: Samples
     onnx2tf: str | None = None
@@ -66,10 +84,14 @@ class Sense(Value):
 
 
 class Mix(Value):
-    """Make int8 of a float32 model, with as few blocks float as the gate asks for."""
+    """Make int8 of a float32 model, with as few blocks float as the gate asks for.
+
+    `reference` is what the gate compares with.
+    """
 
     step: Literal["mix"] = "mix"
     parent: str
+    reference: str
     recipe: Recipe
     samples: Samples
     acceptance: Acceptance
@@ -86,10 +108,14 @@ class Identify(Value):
 
 
 class Measure(Value):
-    """Measure an artifact and make its golden set; `reference` is what it is compared with."""
+    """Measure an artifact and make its golden set; `reference` is what it is compared with.
+
+    `weights` is the artifact's second file, where its format has one.
+    """
 
     step: Literal["measure"] = "measure"
     artifact: str
+    weights: str | None = None
     reference: str
     recipe: Recipe
     samples: Samples
@@ -97,7 +123,7 @@ class Measure(Value):
     out: str
 
 
-AnyJob: TypeAlias = Convert | Quantize | Sense | Mix | Identify | Measure
+AnyJob: TypeAlias = Prune | Convert | Quantize | Sense | Mix | Identify | Measure
 Job: TypeAlias = Annotated[AnyJob, Field(discriminator="step")]
 
 
@@ -118,6 +144,13 @@ class Sensed(Value):
 
     kind: Literal["sensed"] = "sensed"
     blocks: tuple[Block, ...]
+
+
+class Pruned(Value):
+    """A source with fewer weights was written to the job's `out`; what was achieved."""
+
+    kind: Literal["pruned"] = "pruned"
+    sparsity: Sparsity
 
 
 class Identified(Value):
@@ -162,7 +195,7 @@ class Refused(Value):
     hint: str
 
 
-AnyResult: TypeAlias = Made | Sensed | Identified | Measured | Failed | Refused
+AnyResult: TypeAlias = Pruned | Made | Sensed | Identified | Measured | Failed | Refused
 Result: TypeAlias = Annotated[AnyResult, Field(discriminator="kind")]
 
 JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)

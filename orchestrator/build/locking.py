@@ -44,6 +44,8 @@ def locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> Lo
         mixture=mixture,
         sha256=conversion.sha256,
         size_bytes=conversion.size_bytes,
+        weights=conversion.weights,
+        sparsity=conversion.sparsity,
         figures=figures,
         golden=measurement.golden,
     )

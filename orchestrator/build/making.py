@@ -5,31 +5,26 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import assert_never
 
-from orchestrator.artifact.golden import GoldenSet
 from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record, Sensitivity
-from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import (
     Convert,
-    Failed,
-    Identified,
-    Made,
     Measure,
-    Measured,
     Mix,
+    Prune,
     Quantize,
-    Refused,
     Result,
     Samples,
     Sense,
-    Sensed,
 )
+from orchestrator.build.keeping import kept, said
 from orchestrator.build.recipes import (
     Ingredients,
     conversion_key,
     measurement_key,
     provenance,
+    pruned_suffix,
+    pruning_key,
     sensitivity_key,
 )
 from orchestrator.build.store import Store
@@ -127,13 +122,39 @@ class Making:
                 self.cache.put(key, record)
             return record
 
+    def _pruned_source(self, recipe: Recipe, at: At) -> Conversion | Failure | None:
+        """The pruned source that a recipe starts from, None where it starts from the source."""
+        if recipe.pruning is None:
+            return None
+        order, pruning = self.order, recipe.pruning
+
+        def job(out: Path) -> Job:
+            return Prune(
+                source=str(order.source),
+                shown=order.shown,
+                pruning=pruning,
+                samples=order.samples,
+                out=str(out),
+            )
+
+        def make() -> tuple[Record, bool]:
+            return kept(self.store, *self._run(recipe, "prune", job, at))
+
+        record = self._once(pruning_key(order.ingredients, recipe), make)
+        assert isinstance(record, Conversion | Failure)
+        return record
+
     def _converted(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
-        order = self.order
+        order, pruned = self.order, self._pruned_source(recipe, at)
+        if isinstance(pruned, Failure):
+            because = f"it cannot be pruned: {pruned.because}"
+            return Failure(because=because, log=pruned.log), False
 
         def job(out: Path) -> Job:
             return Convert(
-                source=str(order.source),
+                source=str(self._named(pruned, out) if pruned else order.source),
                 shown=order.shown,
+                original=pruned is None,
                 recipe=recipe,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
@@ -141,13 +162,20 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job, at))
+        record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
+        return (said(record, pruned.sparsity) if pruned else record), lasting
+
+    def _named(self, pruned: Conversion, out: Path) -> Path:
+        """The bytes of a pruned source under a name that says what they are, beside an output."""
+        name = out.with_name(f"pruned{pruned_suffix(self.order.ingredients)}")
+        name.symlink_to(self.store.path(pruned.sha256))
+        return name
 
     def _quantized(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
         at(f"waits for {parent}")
         made = self._conversion(parent, at)
         if isinstance(made, Failure):
-            because = f"its {parent.precision} model failed: {made.because}"
+            because = f"{parent} failed: {made.because}"
             return Failure(because=because, log=made.log), False
 
         def job(out: Path) -> Job:
@@ -159,7 +187,8 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job, at))
+        record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
+        return said(record, made.sparsity), lasting
 
     def _sensed(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
         parent = recipe.parent or recipe.reference
@@ -169,7 +198,7 @@ class Making:
         job = Sense(
             parent=str(self.store.path(made.sha256)), recipe=recipe, samples=self.order.samples
         )
-        return self._kept(*self._run(recipe, "sense", lambda _: job, at))
+        return kept(self.store, *self._run(recipe, "sense", lambda _: job, at))
 
     def _mixed(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
         at(f"waits for {parent}")
@@ -178,11 +207,15 @@ class Making:
             return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
         if isinstance(found, Failure):
             return Failure(because=f"its blocks could not be told: {found.because}"), False
-        acceptance = self.order.acceptance.model_copy(update={"max_size_bytes": None})
+        reference = self._conversion(recipe.reference, at)
+        if isinstance(reference, Failure):
+            return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
+        acceptance = self.order.ingredients.acceptance or self.order.acceptance
 
         def job(out: Path) -> Job:
             return Mix(
                 parent=str(self.store.path(made.sha256)),
+                reference=str(self.store.path(reference.sha256)),
                 recipe=recipe,
                 samples=self.order.samples,
                 acceptance=acceptance,
@@ -191,16 +224,19 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "make", job, at))
+        record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
+        return said(record, made.sparsity), lasting
 
     def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
         reference = self._conversion(recipe.reference, at)
         if isinstance(reference, Failure):
             return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
+        weights = artifact.weights
 
         def job(out: Path) -> Job:
             return Measure(
                 artifact=str(self.store.path(artifact.sha256)),
+                weights=str(self.store.path(weights.sha256)) if weights else None,
                 reference=str(self.store.path(reference.sha256)),
                 recipe=recipe,
                 samples=self.order.samples,
@@ -208,61 +244,12 @@ class Making:
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "measure", job, at))
+        return kept(self.store, *self._run(recipe, "measure", job, at))
 
     def _run(
         self, recipe: Recipe, step: str, job: Callable[[Path], Job], at: At
     ) -> tuple[Result, Path]:
         return self.workers.run(f"{self.order.model}-{recipe}-{step}", job, at)
-
-    def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
-        """Put what a worker made into the store; the record, and whether it would come again.
-
-        Raises:
-            BadSource, BadData, BadGolden: the worker refused what it was given.
-        """
-        match result:
-            case Made(max_abs_diff=difference, mixture=mixture):
-                record = Conversion(
-                    sha256=self.store.add_file(out),
-                    size_bytes=out.stat().st_size,
-                    max_abs_diff=difference,
-                    mixture=mixture,
-                )
-                return record, True
-            case Sensed(blocks=blocks):
-                return Sensitivity(blocks=blocks), True
-            case Measured():
-                return _measurement(result, out, self.store), True
-            case Failed(because=because, lasting=lasting, log=log):
-                return Failure(because=because, log=log), lasting
-            case Refused():
-                raise _error(result)
-            case Identified():
-                raise AssertionError("no step of making")
-            case _:
-                assert_never(result)
-
-
-def _measurement(result: Measured, out: Path, store: Store) -> Measurement:
-    golden = None
-    if not result.no_golden:
-        golden = GoldenSet(
-            sha256=store.add_file(out),
-            size_bytes=out.stat().st_size,
-            cases=result.cases,
-            tolerances=result.tolerances,
-        )
-    return Measurement(figures=result.figures, golden=golden, no_golden=result.no_golden)
-
-
-def _error(refused: Refused) -> BadSource | BadData | BadGolden:
-    kinds: dict[str, type[BadSource | BadData | BadGolden]] = {
-        "source": BadSource,
-        "data": BadData,
-        "golden": BadGolden,
-    }
-    return kinds[refused.error](refused.message, file=refused.file, hint=refused.hint)
 
 
 def recalled(cache: Cache, ingredients: Ingredients, recipe: Recipe) -> Outcome | None:

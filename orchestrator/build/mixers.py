@@ -65,6 +65,8 @@ def mixer(form: Format, float_model: Path, calibration: SampleSet, scratch: Path
             return TfliteMixer(float_model, calibration)
         case Format.ONNX:
             return OnnxMixer(float_model, calibration, scratch)
+        case Format.ORT | Format.OPENVINO:
+            raise ValueError(f"{form} is made from ONNX, which is where precisions are mixed")
         case _:
             assert_never(form)
 

@@ -30,8 +30,8 @@ def sense(job: Sense) -> Sensed:
     """Quantize each block alone and compare the model's outputs with float32's."""
     parent = Path(job.parent)
     work, samples = _mixer(job.parent, job.recipe, job.samples)
-    want = partial(runner, stateful=_stateful(parent, job.recipe, samples))
-    theirs = want(parent, job.recipe.format)
+    stateful = _stateful(parent, job.recipe, samples)
+    theirs = runner(partial(opened, parent, job.recipe.format), stateful=stateful)
     feeds = [samples.feed(index) for index in samples.spread(SENSED)]
     references = [theirs(feed) for feed in feeds]
     everything = frozenset(range(len(work.parts)))
@@ -40,7 +40,7 @@ def sense(job: Sense) -> Sensed:
     work.write((), file)
     for index, part in enumerate(work.parts):
         work.write(everything - {index}, file)
-        ours = want(file, job.recipe.format)
+        ours = runner(partial(opened, file, job.recipe.format), stateful=stateful)
         blocks.append(_block(part, _snr_db(ours, feeds, references)))
     return Sensed(blocks=tuple(blocks))
 
@@ -81,14 +81,15 @@ def _judge(job: Mix) -> Callable[[Path], tuple[Status, str]]:
     def judge(candidate: Path) -> tuple[Status, str]:
         asked = Measure(
             artifact=str(candidate),
-            reference=job.parent,
+            reference=job.reference,
             recipe=job.recipe,
             samples=job.samples,
             metric=job.acceptance.metric,
             out="",
         )
         bare = Figures(size_bytes=candidate.stat().st_size)
-        figures = evaluated(asked, evaluation, bare, stateful=stateful)
+        fresh = partial(opened, candidate, job.recipe.format)
+        figures = evaluated(asked, fresh, evaluation, bare, stateful=stateful)
         return verdict(job.acceptance, figures, reference=False)
 
     return judge

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import orchestrator
-from orchestrator.build.jobs import RESULT, AnyJob, Convert, Failed, Result
+from orchestrator.build.jobs import RESULT, AnyJob, Convert, Failed, Prune, Result
 from orchestrator.values import canonical
 
 Job = AnyJob
@@ -49,7 +49,10 @@ def memory_here() -> int:
 
 def needs_bytes(job: Job) -> int:
     """How much memory to keep free for a job."""
-    if isinstance(job, Convert) and Path(job.source).suffix.lower() not in _WITHOUT_TENSORFLOW:
+    if (
+        isinstance(job, Prune | Convert)
+        and Path(job.source).suffix.lower() not in _WITHOUT_TENSORFLOW
+    ):
         return TENSORFLOW_BYTES
     return OTHER_BYTES
 

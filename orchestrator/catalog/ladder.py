@@ -7,6 +7,7 @@ from orchestrator.catalog.variant import Format, Precision, Variant
 LADDER: tuple[Precision, ...] = (
     Precision.INT8,
     Precision.MIXED,
+    Precision.INT8_WEIGHTS,
     Precision.FLOAT16,
     Precision.FLOAT32,
 )

@@ -44,6 +44,7 @@ _VERIFIED = {
 
 
 _DOING = {
+    "prune": "pruning",
     "convert": "converting",
     "quantize": "quantizing",
     "sense": "finding what is sensitive",
@@ -69,7 +70,7 @@ def build(
         bool,
         typer.Option(
             "--ladder",
-            help="From int8 over mixed and float16 to float32, only until one is accepted.",
+            help="From int8 over mixed, weights and float16 to float32, until one is accepted.",
         ),
     ] = False,
     verify: Annotated[
@@ -131,7 +132,8 @@ def build(
         lock = fleet.site.lock()
         final = [(model, event, lock.find(model)) for model, event in made]
         rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
-        screen.rows("build", rows, _COLUMNS)
+        pruned = {"sparsity": "SPARSITY"} if any("sparsity" in row for row in rows) else {}
+        screen.rows("build", rows, {**_COLUMNS, **pruned})
         for model in wanted:
             if model.data.evaluation is None:
                 screen.note(
@@ -227,4 +229,6 @@ def _row(model: str, event: "Finished", artifact: "LockedArtifact") -> dict[str,
             "p95_ms": figures.p95_ms,
             "samples": figures.samples,
         }
+    if artifact.sparsity:
+        shown["sparsity"] = artifact.sparsity.share
     return shown

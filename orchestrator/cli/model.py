@@ -9,6 +9,7 @@ from orchestrator.cli.options import Format, Output, Plain, Rows, Site
 from orchestrator.cli.session import opened
 
 if TYPE_CHECKING:
+    from orchestrator.artifact.bought import Bought
     from orchestrator.artifact.lock import LockedArtifact
     from orchestrator.artifact.mixture import Block, Mixture
     from orchestrator.build.anatomy import Anatomy, Port
@@ -46,8 +47,10 @@ def show(
             screen.rows("model", [_row(*each) for each in every], _COLUMNS)
             return
         locked, anatomy = fleet.anatomy(artifact)
+        bought = fleet.bought(artifact)
         if not screen.for_people:
-            screen.envelope("model", {"artifact": locked, "anatomy": anatomy})
+            pruning = {"pruning": {**bought.model_dump(), "words": bought.words}} if bought else {}
+            screen.envelope("model", {"artifact": locked, "anatomy": anatomy, **pruning})
             return
         screen.say(f"[bold]{artifact}[/]  {locked.status.value}  {locked.sha256}")
         if locked.because:
@@ -56,6 +59,8 @@ def show(
             screen.say(f"[bold]{title}[/]")
             for key, value in lines.items():
                 screen.say(f"  {escape(key):<28}{escape(value)}")
+        for key, value in _pruned(bought).items() if bought else ():
+            screen.say(f"  {escape(key):<28}{escape(value)}" if value else f"[bold]{key}[/]")
 
 
 def _row(locked: "LockedArtifact", anatomy: "Anatomy") -> dict[str, Any]:
@@ -145,6 +150,22 @@ def _flat(provenance: str) -> dict[str, str]:
         **{k: v if isinstance(v, str) else json.dumps(v) for k, v in plain.items()},
         **{f"tool {name}": version for name, version in tools.items()},
     }
+
+
+def _pruned(bought: "Bought") -> dict[str, str]:
+    """What pruning did to each layer, and what it buys; the title has no value."""
+    sparsity = bought.sparsity
+    lines = {"pruning": "", "sparsity": f"{sparsity.share:.4f} of all kernels"}
+    for each in sparsity.layers:
+        channels = f", {each.channels} channels" if each.channels is not None else ""
+        lines[f"  {each.name}"] = (
+            f"{each.sparsity:.4f}  {each.left} of {each.weights} left{channels}"
+        )
+    if sparsity.renormalized:
+        lines["batch normalisations"] = f"{sparsity.renormalized} with new statistics"
+    if bought.gain is not None and bought.twin:
+        lines["gain"] = f"{bought.gain:+.4g} in the metric against {bought.twin.variant}"
+    return {**lines, "what it buys": bought.words}
 
 
 def _port(port: "Port") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from orchestrator.artifact.bought import Packed, bought
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.artifact.mixture import Block
 from orchestrator.catalog.assignment import Figures
@@ -27,14 +28,6 @@ METRICS = {
     "python": "score of your own function",
 }
 """What a metric is called where people read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """The bytes of an artifact after compression."""
-
-    gzip: int
-    zstd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +149,7 @@ def _model(model: LockedModel, beside: Beside) -> dict[str, Any]:
         "sizes": _sizes(built, beside.packed),
         "sensitivities": [_sensitivity(*each) for each in _sensed(model, beside)],
         "searches": [a for a in model.artifacts if a.mixture],
+        "bought": bought(model, beside.packed),
     }
 
 

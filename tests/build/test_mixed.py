@@ -120,7 +120,9 @@ def test_where_int8_alone_passes_the_mixed_variant_computes_the_same_and_says_so
 def test_where_no_mixture_passes_the_variant_is_rejected_and_says_what_was_tried(
     mixed, shared, depthwise
 ):
-    hopeless = depthwise(acceptance={"max_drop": 0, "strict": True}, variants=("onnx-mixed",))
+    hopeless = depthwise(
+        acceptance={"max_drop": 0, "strict": True, "min_quantized": 0}, variants=("onnx-mixed",)
+    )
 
     chosen = shared.build(hopeless).artifacts[0]
 

@@ -1,11 +1,11 @@
 """Locked models of every kind that a page has to show; figures like those that were measured."""
 
+from orchestrator.artifact.bought import Packed
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.artifact.mixture import Block, Candidate, Mixture
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Preprocessing
 from orchestrator.values import sha256
-from orchestrator.web.report import Packed
 
 SNR_DB = {"stem": 6.4, "deep": 6.5, "point_1": 76.3, "deep_1": 67.7, "last": 73.2, "scores": 48.8}
 MIXTURE = Mixture(
