@@ -88,7 +88,7 @@ def unequal(x: np.ndarray, y: np.ndarray) -> keras.Model:
     model.compile(keras.optimizers.Adam(8e-3), "sparse_categorical_crossentropy")
     model.fit(x, y, batch_size=32, epochs=12, verbose=0)
     stem, deep = model.get_layer("stem"), model.get_layer("deep")
-    factors = np.logspace(0, -6, 16, dtype=np.float32)
+    factors = (10 ** (-4 * np.sqrt(np.linspace(0, 1, 16)))).astype(np.float32)
     kernel, bias = stem.get_weights()
     stem.set_weights([kernel * factors, bias * factors])
     kernel, bias = deep.get_weights()
