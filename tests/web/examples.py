@@ -5,6 +5,7 @@ from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.artifact.mixture import Block, Candidate, Mixture
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Preprocessing
+from orchestrator.catalog.pruning import PrunedLayer, Sparsity
 from orchestrator.values import sha256
 
 SNR_DB = {"stem": 6.4, "deep": 6.5, "point_1": 76.3, "deep_1": 67.7, "last": 73.2, "scores": 48.8}
@@ -146,6 +147,11 @@ def regression() -> LockedModel:
         "thermometer",
         artifact("onnx-float32", measured(9000, 0.03, 0.02, None, None, **error)),
         artifact("onnx-int8", measured(2800, 0.02, 0.0212, -0.002, -0.0004, **error)),
+        artifact(
+            "onnx-int8-pruned-80",
+            measured(2800, 0.02, 0.0219, -0.003, -0.0008, **error),
+            sparsity=Sparsity(layers=(PrunedLayer(name="dense", weights=1000, left=200),)),
+        ),
     )
 
 

@@ -191,6 +191,14 @@ def test_sensitivities_and_the_search_are_shown_and_what_stayed_float_is_hollow(
     assert "Not known: no calibration data" in missing
 
 
+def test_what_pruning_buys_is_beside_its_unpruned_twin() -> None:
+    html = page(EVERY[3])
+
+    assert '<th scope="row">onnx-int8-pruned-80<td class="n">0.800' in html
+    assert '<tr class="soft"><th scope="row">onnx-int8<td>' in html
+    assert "What pruning buys" not in page(EVERY[0])
+
+
 def test_compression_is_shown_in_bytes_and_in_bars() -> None:
     html = page(EVERY[3])
 
