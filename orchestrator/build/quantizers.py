@@ -135,7 +135,7 @@ def onnx_quantized(
         calibrate_method=ort.CalibrationMethod.MinMax,
         extra_options=dict(asked),
         nodes_to_exclude=list(kept),
-        calibration_cache_path=None if ranges is None else str(ranges),
+        **({} if ranges is None else {"calibration_cache_path": str(ranges)}),
     )
     out.write_bytes(canonical.canonical_bytes(canonical.parsed(raw.read_bytes())))
 
