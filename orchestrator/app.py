@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.artifact.dominance import marked
-from orchestrator.artifact.lock import LockedArtifact, LockedModel
+from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.assignment import Assigned
+from orchestrator.catalog.ladder import ladders
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget, FleetError, NotFound
 from orchestrator.inventory.device import Device
@@ -26,9 +27,10 @@ from orchestrator.site import Site
 if TYPE_CHECKING:
     from orchestrator.artifact.bought import Bought, Packed
     from orchestrator.build.anatomy import Anatomy
-    from orchestrator.build.builder import BuildEvent
+    from orchestrator.build.builder import Builder, BuildEvent
     from orchestrator.build.collection import Garbage
     from orchestrator.build.verification import Compared
+    from orchestrator.catalog.variant import Format as Form
     from orchestrator.deploy.execute import Report
     from orchestrator.deploy.hands import Hands, Scripts
     from orchestrator.deploy.switch import Progress
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from orchestrator.transport.ssh import Address
     from orchestrator.transport.transport import Transport
     from orchestrator.trust.hostkeys import HostKey
+    from orchestrator.web.report import Sensed
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -88,28 +91,47 @@ class Fleet:
         jobs: int | None = None,
         deadline_s: float = 900.0,
         force: bool = False,
+        ladder: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
-        """Make what is missing of some models and write the lock after each."""
+        """Make what is missing of some models and write the lock after each.
+
+        With `ladder`, the variants of each format are made from the top rung down, one after the
+        other, until one is accepted; see `orchestrator.catalog.ladder`.
+        """
+        builder = self._builder(jobs, deadline_s)
+
+        def made(model: Model, wanted: Collection[str] | None) -> LockedModel:
+            seen = partial(watch, model.name)
+            built = builder.build(model, variants=wanted, force=force, watch=seen)
+            self._keep(model, built)
+            return built
+
+        for model in [self.site.model(name) for name in names or self.site.models]:
+            if not ladder:
+                made(model, variants)
+                continue
+            for rungs in ladders(model.variants):
+                for rung in rungs:
+                    if made(model, (rung,)).artifacts[0].status is Status.ACCEPTED:
+                        break
+
+    def _builder(self, jobs: int | None = None, deadline_s: float = 900.0) -> "Builder":
         from orchestrator.build.builder import Builder
         from orchestrator.build.store import Store
 
         state = self.settings.state
-        builder = Builder(
-            self.settings.inventory,
-            Store(state / "store"),
-            state / "build",
-            jobs=jobs,
-            deadline_s=deadline_s,
+        store = Store(state / "store")
+        return Builder(
+            self.settings.inventory, store, state / "build", jobs=jobs, deadline_s=deadline_s
         )
-        for model in [self.site.model(name) for name in names or self.site.models]:
-            built = builder.build(
-                model, variants=variants, force=force, watch=partial(watch, model.name)
-            )
-            merged = self.site.lock().merged(built)
-            whole = merged.find(model.name)
-            assert whole is not None
-            self.site.write_lock(merged.merged(marked(model, whole)))
+
+    def _keep(self, model: Model, built: LockedModel) -> None:
+        """Put what was built into the lock, and mark what is dominated now."""
+        merged = self.site.lock().merged(built)
+        whole = merged.find(model.name)
+        assert whole is not None
+        self.site.write_lock(merged.merged(marked(model, whole)))
 
     def verify(
         self,
@@ -175,13 +197,35 @@ class Fleet:
         packed = self._packed(each for each in pair if each is not None)
         return of_variant(locked, artifact, packed)
 
-    def report(self, names: Sequence[str]) -> str:
-        """A self-contained page about some built models, compressed sizes included."""
-        from orchestrator.web.report import report
+    def report(self, names: Sequence[str], *, sensitivity: bool = False) -> str:
+        """A self-contained page about some built models, compressed sizes included.
+
+        With `sensitivity`, what is sensitive to int8 is found out for every model that has
+        calibration data, where it is not known from a mixed variant.
+        """
+        from orchestrator.web.report import Beside, report
 
         models = [self.locked(name) for name in names or self.site.models]
+        sensed = self._sensed(models) if sensitivity else {}
         packed = self._packed(a for model in models for a in model.artifacts)
-        return report(models, self.site.template("pages/report.html").decode(), packed)
+        beside = Beside(packed=packed, sensed=sensed)
+        return report(models, self.site.template("pages/report.html").decode(), beside)
+
+    def _sensed(self, models: Sequence[LockedModel]) -> "dict[tuple[str, Form], Sensed]":
+        from orchestrator.build.cache import Failure
+        from orchestrator.web.report import Sensed
+
+        builder = self._builder()
+        found = {}
+        for locked in models:
+            mixed = {a.format for a in locked.artifacts if a.mixture}
+            built = {a.format for a in locked.artifacts if a.sha256 and not a.format.translated}
+            for form in sorted(built - mixed):
+                blocks = builder.sensitivity(self.site.model(locked.name), form)
+                because = blocks.because if isinstance(blocks, Failure) else ""
+                known = () if isinstance(blocks, Failure) else blocks
+                found[(locked.name, form)] = Sensed(known, because=because)
+        return found
 
     def _packed(self, artifacts: "Iterable[LockedArtifact]") -> "dict[str, Packed]":
         """The bytes of artifacts after compression, all parts together, by digest."""

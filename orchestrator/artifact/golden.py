@@ -13,6 +13,7 @@ TOLERANCE: dict[Precision, float] = {
     Precision.INT8_DYNAMIC: 5e-2,
     Precision.INT8_WEIGHTS: 1e-3,
     Precision.INT8: 5e-2,
+    Precision.MIXED: 5e-2,
     Precision.INT8_IO: 5e-2,
     Precision.INT8_SYMMETRIC: 5e-2,
     Precision.INT16X8: 1e-3,

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
+from orchestrator.artifact.mixture import Mixture
 from orchestrator.catalog.assignment import Figures, Offer
 from orchestrator.catalog.model import Limits, Model, Preprocessing
 from orchestrator.catalog.pruning import Sparsity
@@ -43,7 +44,7 @@ class LockedArtifact(Value):
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
     A variant that failed or cannot be built here has no bytes and says why. `weights` is the
     second file of a format that keeps them apart from the graph (OpenVINO), `sparsity` what
-    pruning achieved, where the variant is pruned.
+    pruning achieved, where the variant is pruned, `mixture` what the search for a mixed one found.
     """
 
     variant: Name
@@ -56,6 +57,7 @@ class LockedArtifact(Value):
     weights: LockedFile | None = None
     figures: Figures | None = None
     golden: GoldenSet | None = None
+    mixture: Mixture | None = Field(default=None, exclude_if=lambda value: value is None)
     sparsity: Sparsity | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @property

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, Status
+from orchestrator.artifact.mixture import Block
 from orchestrator.build import onnx2tf
 from orchestrator.build.cache import Cache, Digests, Failure, Meanings
 from orchestrator.build.failures import BadGolden
 from orchestrator.build.jobs import Identified, Identify, Samples
-from orchestrator.build.making import Making, Order, Outcome, recalled
-from orchestrator.build.recipes import Ingredients, measurement_key
+from orchestrator.build.locking import absent, locked
+from orchestrator.build.making import Making, Order, recalled
+from orchestrator.build.recipes import Ingredients
 from orchestrator.build.source_files import (
     data_sha256,
     judged_by,
@@ -22,10 +24,10 @@ from orchestrator.build.source_files import (
     source_sha256,
 )
 from orchestrator.build.store import Store
-from orchestrator.build.verdict import NO_CALIBRATION, verdict
+from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION
 from orchestrator.build.workers import Room, Workers, cores_here, memory_here
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Format, Variant
+from orchestrator.catalog.variant import Format, Precision, Recipe, Variant
 from orchestrator.errors import NotFound
 
 
@@ -131,6 +133,28 @@ class Builder:
             artifacts=tuple(done[variant.name] for variant in wanted),
         )
 
+    def sensitivity(self, model: Model, form: Format) -> tuple[Block, ...] | Failure:
+        """How sensitive the blocks of a model's float32 variant are to int8, found out once.
+
+        Raises:
+            BadSource, BadData, BadInput: a file that cannot be meant.
+            MissingTool: a library for it is not installed.
+        """
+        if model.data.calibration is None:
+            return Failure(because=NO_CALIBRATION)
+        order = self._order(model)
+        recipe = Recipe(format=form, precision=Precision.MIXED)
+        if order.ingredients.from_onnx and form is Format.TFLITE and not order.ingredients.onnx2tf:
+            return Failure(because=onnx2tf.MISSING)
+        workers = self._workers()
+        try:
+            making = Making(order, self._cache, self._store, workers, force=False)
+            found = making.sensitivity(recipe, lambda step: None)
+        finally:
+            workers.stop()
+            workers.close()
+        return found if isinstance(found, Failure) else found.blocks
+
     def _workers(self) -> Workers:
         return Workers(self._work, Room(self._jobs, memory_here()), self._deadline_s)
 
@@ -157,6 +181,7 @@ class Builder:
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
             check=model.data.check,
+            acceptance=model.acceptance.for_search,
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
         )
         samples = Samples(
@@ -171,8 +196,8 @@ class Builder:
         )
         python = onnx2tf.python_of(self._toolchain)
         path = self._catalog / model.source
-        metric = model.acceptance.metric
-        return Order(model.name, path, model.source, ingredients, samples, python, metric)
+        acceptance = model.acceptance
+        return Order(model.name, path, model.source, ingredients, samples, python, acceptance)
 
     def _meaning(self, model: Model, raw: str) -> str:
         """The semantic digest of a source, found out once for the same bytes.
@@ -202,11 +227,13 @@ class Builder:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
         needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
         if needs_onnx2tf and order.ingredients.onnx2tf is None:
-            return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
+            return absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
         if variant.precision.calibrated and order.ingredients.calibration is None:
-            return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
+            return absent(order, variant, Status.REJECTED, NO_CALIBRATION)
+        if variant.precision.searched and order.ingredients.evaluation is None:
+            return absent(order, variant, Status.REJECTED, NO_EVALUATION)
         outcome = None if force else recalled(self._cache, order.ingredients, variant.recipe)
-        return None if outcome is None else _locked(model, order, variant, outcome)
+        return None if outcome is None else locked(model, order, variant, outcome)
 
     def _made(
         self,
@@ -234,7 +261,7 @@ class Builder:
             except BaseException as error:  # noqa: BLE001 raised again in the calling thread
                 news.put(error)
                 return
-            artifact = _locked(model, order, variant, outcome)
+            artifact = locked(model, order, variant, outcome)
             took_s = time.monotonic() - began
             log = outcome.measurement.log if isinstance(outcome.measurement, Failure) else ""
             news.put(Finished(variant.name, artifact, cached=False, seconds=took_s, log=log))
@@ -264,42 +291,3 @@ def _wanted(model: Model, names: Collection[str] | None) -> list[Variant]:
         if name not in known:
             raise NotFound("variant", name, known, hint=f"{model.name} has {', '.join(known)}")
     return [variant for variant in model.variants if names is None or variant.name in names]
-
-
-def _absent(order: Order, variant: Variant, status: Status, because: str) -> LockedArtifact:
-    return LockedArtifact(
-        variant=variant.name,
-        key=measurement_key(order.ingredients, variant.recipe),
-        status=status,
-        because=because,
-        format=variant.format,
-    )
-
-
-def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> LockedArtifact:
-    """The artifact with its verdict, which is no part of what is cached."""
-    conversion, measurement = outcome.conversion, outcome.measurement
-    if isinstance(conversion, Failure) or isinstance(measurement, Failure):
-        failure = conversion if isinstance(conversion, Failure) else measurement
-        assert isinstance(failure, Failure)
-        return _absent(order, variant, Status.FAILED, failure.because)
-    figures = measurement.figures
-    reference = variant.recipe == variant.recipe.reference
-    if reference:
-        figures = figures.model_copy(update={"max_abs_diff": conversion.max_abs_diff})
-    status, because = verdict(model.acceptance, figures, reference=reference)
-    if status is Status.ACCEPTED and measurement.golden is None:
-        status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
-    return LockedArtifact(
-        variant=variant.name,
-        key=measurement_key(order.ingredients, variant.recipe),
-        status=status,
-        because=because,
-        format=variant.format,
-        sha256=conversion.sha256,
-        size_bytes=conversion.size_bytes,
-        weights=conversion.weights,
-        figures=figures,
-        golden=measurement.golden,
-        sparsity=conversion.sparsity,
-    )

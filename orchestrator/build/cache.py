@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.lock import LockedFile
+from orchestrator.artifact.mixture import Block, Mixture
 from orchestrator.build.store import Store, file_sha256
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.pruning import Sparsity
@@ -26,11 +27,19 @@ class Conversion(Value):
     weights: LockedFile | None = None
     max_abs_diff: float | None = None
     sparsity: Sparsity | None = None
+    mixture: Mixture | None = None
 
     @property
     def digests(self) -> frozenset[str]:
         """The digests of all its bytes."""
         return frozenset({self.sha256, *({self.weights.sha256} if self.weights else ())})
+
+
+class Sensitivity(Value):
+    """What each block of a float32 model loses by being int8."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    blocks: tuple[Block, ...]
 
 
 class Measurement(Value):
@@ -50,7 +59,7 @@ class Failure(Value):
     log: str = ""
 
 
-Record: TypeAlias = Conversion | Measurement | Failure
+Record: TypeAlias = Conversion | Sensitivity | Measurement | Failure
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 

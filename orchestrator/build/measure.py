@@ -54,7 +54,7 @@ def measure(job: Measure) -> Measured:
     cases, worthless = _cases(job, fresh, proving)
     if evaluation is not None:
         stateful = cases is not None and cases.stateful
-        figures = _evaluated(job, fresh, evaluation, figures, stateful=stateful)
+        figures = evaluated(job, fresh, evaluation, figures, stateful=stateful)
     if cases is None:
         return Measured(figures=figures, no_golden=worthless)
     write_cases(cases, Path(job.out))
@@ -99,7 +99,7 @@ def _latencies(session: Session, samples: SampleSet) -> list[float]:
     return taken
 
 
-def _evaluated(
+def evaluated(
     job: Measure,
     fresh: Callable[[], Session],
     samples: SampleSet,
@@ -111,8 +111,8 @@ def _evaluated(
     recipe, reference = job.recipe, job.recipe.reference
     alone = recipe == reference
     other_fresh = partial(opened, Path(job.reference), reference.format)
-    ours = _runner(fresh, stateful=stateful)
-    theirs = ours if alone else _runner(other_fresh, stateful=stateful)
+    ours = runner(fresh, stateful=stateful)
+    theirs = ours if alone else runner(other_fresh, stateful=stateful)
     file, folder = job.samples.evaluation or "", Path(job.samples.folder)
     outputs = tuple(each.tensor for each in fresh().outputs)
     mine, other = (scorer(job.metric, outputs, samples, folder, file) for _ in range(2))
@@ -161,7 +161,7 @@ def _bounded(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _runner(fresh: Callable[[], Session], *, stateful: bool) -> Callable[[Arrays], Arrays]:
+def runner(fresh: Callable[[], Session], *, stateful: bool) -> Callable[[Arrays], Arrays]:
     """Sample → real outputs; where a model keeps state, each by an interpreter of its own."""
     kept = fresh()
 

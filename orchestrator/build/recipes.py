@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pydantic import Field
 
 from orchestrator.build.failures import MissingTool
-from orchestrator.catalog.model import Preprocessing
+from orchestrator.catalog.model import Acceptance, Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
@@ -36,8 +36,9 @@ class Ingredients(Value):
     """Everything about a model that its artifacts depend on; data by digest, in order.
 
     `metric` is how they are judged, with the digest of the user's own file where there is one;
-    `check` is whether calibration data is compared with the evaluation data. `onnx2tf` is the
-    version installed for ONNX → TFLite, None where it is not there.
+    `check` is whether calibration data is compared with the evaluation data. `acceptance` is what
+    a search for a mixture goes by.
+    `onnx2tf` is the version installed for ONNX → TFLite, None where it is not there.
     """
 
     source: Sha256
@@ -50,6 +51,7 @@ class Ingredients(Value):
     preprocessing: Preprocessing
     metric: str = ""
     check: bool = False
+    acceptance: Acceptance | None = None
     onnx2tf: str | None
 
     @property
@@ -83,7 +85,13 @@ def pruning_key(ingredients: Ingredients, recipe: Recipe) -> str:
 
     Statistics are found on the training data or, where there is none, on the calibration data.
     """
-    unused: dict[str, object] = {"golden": None, "metric": "", "cases": 0, "onnx2tf": None}
+    unused: dict[str, object] = {
+        "golden": None,
+        "metric": "",
+        "cases": 0,
+        "acceptance": None,
+        "onnx2tf": None,
+    }
     checked = ingredients.check and ingredients.training is None
     if ingredients.training is not None:
         unused["calibration"] = None
@@ -113,6 +121,17 @@ def _pruning_tools(ingredients: Ingredients) -> list[str]:
     return [*kept, "numpy"]
 
 
+def sensitivity_key(ingredients: Ingredients, recipe: Recipe) -> str:
+    """The digest of how sensitive a float32 model's blocks are to what a recipe does to them.
+
+    Raises:
+        MissingTool: a library for it is not installed.
+    """
+    alone = recipe.model_copy(update={"precision": Precision.INT8})
+    tools = _making_tools(ingredients, alone)
+    return _key("sense", _used(_made_from(ingredients, alone), alone), alone, tools)
+
+
 def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     tools = [*_RUNTIME[recipe.format], "numpy"]
     if recipe.pruning:
@@ -130,7 +149,7 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
-    data must not change the bytes that devices run.
+    data must not change the bytes that devices run, unless a search went by its verdict.
     """
     calibrated = recipe.precision.calibrated or recipe.pruning is not None
     trained = {"training": ingredients.training} if recipe.pruning else {}
@@ -143,6 +162,9 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
         "preprocessing": ingredients.preprocessing if calibrated else None,
         "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
+    if recipe.precision.searched:
+        said["evaluation"] = ingredients.evaluation
+        said["judged_by"] = digest((ingredients.metric, ingredients.acceptance))
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
@@ -150,7 +172,13 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
     made = conversion_key(ingredients, recipe)
     judged_by = ingredients.model_copy(
-        update={"calibration": None, "training": None, "check": False, "onnx2tf": None}
+        update={
+            "calibration": None,
+            "training": None,
+            "check": False,
+            "acceptance": None,
+            "onnx2tf": None,
+        }
     )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})
@@ -158,11 +186,16 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
 
 
 def _used(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
-    """What an artifact's bytes depend on: of the data, what it is calibrated and checked with."""
-    calibrated = recipe.precision.calibrated
+    """What an artifact's bytes depend on: of the data, what it is calibrated and checked with.
+
+    A search depends on all that it was judged by as well.
+    """
+    calibrated, searched = recipe.precision.calibrated, recipe.precision.searched
     checked = ingredients.check and calibrated
-    unused: dict[str, object] = {"metric": "", "check": checked}
-    if ingredients.golden is not None and not checked:
+    unused: dict[str, object] = {"check": checked}
+    if not searched:
+        unused |= {"metric": "", "acceptance": None}
+    if ingredients.golden is not None and not checked and not searched:
         unused["evaluation"] = None
     if not calibrated and (ingredients.golden or ingredients.evaluation):
         unused["calibration"] = None

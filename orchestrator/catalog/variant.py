@@ -40,6 +40,7 @@ class Precision(StrEnum):
     INT8_IO = "int8-io"
     INT8_SYMMETRIC = "int8-symmetric"
     INT16X8 = "int16x8"
+    MIXED = "mixed"
 
     @property
     def calibrated(self) -> bool:
@@ -49,7 +50,13 @@ class Precision(StrEnum):
             Precision.INT8_IO,
             Precision.INT8_SYMMETRIC,
             Precision.INT16X8,
+            Precision.MIXED,
         )
+
+    @property
+    def searched(self) -> bool:
+        """Whether its bytes depend on the verdict: blocks stay float until the gate passes."""
+        return self is Precision.MIXED
 
     @property
     def integers(self) -> bool:
@@ -117,6 +124,8 @@ BUILDABLE: dict[str, Recipe] = {
         Recipe(format=Format.OPENVINO, precision=Precision.FLOAT32),
         Recipe(format=Format.OPENVINO, precision=Precision.FLOAT16),
         Recipe(format=Format.OPENVINO, precision=Precision.INT8),
+        Recipe(format=Format.TFLITE, precision=Precision.MIXED),
+        Recipe(format=Format.ONNX, precision=Precision.MIXED),
     )
 }
 """What the builder knows how to make, by the name of the variant."""

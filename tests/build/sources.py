@@ -30,6 +30,9 @@ def main(folder: Path) -> None:
     model.save(models / "digits.keras")
     model.save(models / "digits.h5")
     onnx.save(as_onnx(model), models / "digits.onnx")
+    deep = unequal(x, y)
+    deep.save(models / "depthwise.keras")
+    onnx.save(deep_onnx(deep), models / "depthwise.onnx")
     odd_ones(models)
     (models / "labels.txt").write_text("\n".join(map(str, range(10))) + "\n")
 
@@ -65,6 +68,35 @@ def trained(x: np.ndarray, y: np.ndarray) -> keras.Model:
     return model
 
 
+def unequal(x: np.ndarray, y: np.ndarray) -> keras.Model:
+    """A depthwise net whose stem has channels of very unequal range; the next layer undoes it.
+
+    The function stays what was trained, since a ReLU lets a positive factor through; one scale for
+    the whole tensor between the two leaves nothing of the small channels (Nagel et al. 2019,
+    arXiv:1906.04721, equalise what is made unequal here).
+    """
+    image = keras.Input((8, 8, 1), name="image")
+    h = layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(image)
+    h = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="deep")(h)
+    for place in (1, 2):
+        h = layers.Conv2D(16, 1, activation="relu", name=f"point_{place}")(h)
+        h = layers.DepthwiseConv2D(
+            3, strides=place, padding="same", activation="relu", name=f"deep_{place}"
+        )(h)
+    h = layers.Conv2D(24, 1, activation="relu", name="last")(h)
+    h = layers.Flatten()(h)
+    model = keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(h))
+    model.compile(keras.optimizers.Adam(8e-3), "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=32, epochs=12, verbose=0)
+    stem, deep = model.get_layer("stem"), model.get_layer("deep")
+    factors = (10 ** (-4 * np.sqrt(np.linspace(0, 1, 16)))).astype(np.float32)
+    kernel, bias = stem.get_weights()
+    stem.set_weights([kernel * factors, bias * factors])
+    kernel, bias = deep.get_weights()
+    deep.set_weights([kernel / factors[:, None], bias])
+    return model
+
+
 def as_onnx(model: keras.Model) -> onnx.ModelProto:
     """The same net as a framework with channels first would write it: open batch, NCHW."""
     kernel, bias, w1, b1, w2, b2 = model.get_weights()
@@ -85,6 +117,39 @@ def as_onnx(model: keras.Model) -> onnx.ModelProto:
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 1, 8, 8])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 10])],
         [numpy_helper.from_array(np.ascontiguousarray(v), n) for n, v in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def deep_onnx(model: keras.Model) -> onnx.ModelProto:
+    """The depthwise net with channels first, so that it can be built without TensorFlow."""
+    nodes, weights, last = [], [], "pixels"
+    for layer in model.layers[1:-2]:
+        kernel, bias = layer.get_weights()
+        deep = isinstance(layer, layers.DepthwiseConv2D)
+        order = (2, 3, 0, 1) if deep else (3, 2, 0, 1)
+        made = {"k": np.ascontiguousarray(kernel.transpose(order)), "b": bias}
+        weights += [numpy_helper.from_array(v, f"{layer.name}/{n}") for n, v in made.items()]
+        how = {"auto_pad": "SAME_UPPER", "strides": list(layer.strides)}
+        group = kernel.shape[2] if deep else 1
+        inputs = [last, f"{layer.name}/k", f"{layer.name}/b"]
+        conv = helper.make_node("Conv", inputs, [f"{layer.name}/c"], group=group, **how)
+        conv.name, last = f"{layer.name}/Conv", f"{layer.name}/r"
+        nodes += [conv, helper.make_node("Relu", [f"{layer.name}/c"], [last])]
+    kernel, bias = model.layers[-1].get_weights()
+    weights += [numpy_helper.from_array(kernel, "w"), numpy_helper.from_array(bias, "wb")]
+    nodes += [
+        helper.make_node("Transpose", [last], ["t"], perm=[0, 2, 3, 1]),
+        helper.make_node("Flatten", ["t"], ["f"]),
+        helper.make_node("Gemm", ["f", "w", "wb"], ["l"], name="scores/Gemm"),
+        helper.make_node("Softmax", ["l"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "depthwise",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 10])],
+        weights,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
