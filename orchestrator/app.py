@@ -86,15 +86,19 @@ class Fleet:
         variants: Collection[str] | None = None,
         jobs: int | None = None,
         force: bool = False,
+        trust: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
-        """Make what is missing of some models and write the lock after each."""
+        """Make what is missing of some models and write the lock after each.
+
+        Code inside a model is refused unless `trust` says that whoever made it may run it here.
+        """
         from orchestrator.build.builder import Builder
         from orchestrator.build.store import Store
 
         state = self.settings.state
         builder = Builder(
-            self.settings.inventory, Store(state / "store"), state / "build", jobs=jobs
+            self.settings.inventory, Store(state / "store"), state / "build", jobs=jobs, trust=trust
         )
         for model in [self.site.model(name) for name in names or self.site.models]:
             built = builder.build(
@@ -111,6 +115,7 @@ class Fleet:
         *,
         variants: Collection[str] | None = None,
         jobs: int | None = None,
+        trust: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> "tuple[Compared, ...]":
         """Make locked artifacts again in a scratch folder and compare their digests."""
@@ -119,7 +124,14 @@ class Fleet:
         models = [self.site.model(name) for name in names or self.site.models]
         inventory, state = self.settings.inventory, self.settings.state
         return verified(
-            models, self.site.lock(), inventory, state, variants=variants, jobs=jobs, watch=watch
+            models,
+            self.site.lock(),
+            inventory,
+            state,
+            variants=variants,
+            jobs=jobs,
+            trust=trust,
+            watch=watch,
         )
 
     def collect(self, *, unused_days: float = 30.0, dry_run: bool = False) -> "Garbage":

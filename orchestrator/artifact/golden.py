@@ -12,6 +12,7 @@ TOLERANCE: dict[Precision, float] = {
     Precision.FLOAT16: 1e-2,
     Precision.INT8_DYNAMIC: 5e-2,
     Precision.INT8: 5e-2,
+    Precision.AS_IS: 5e-2,
 }
 """How far a float output may be off, as a share of that output's range over all golden cases.
 

@@ -11,13 +11,15 @@ from typing import TypeAlias
 from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, Status
 from orchestrator.build import onnx2tf
 from orchestrator.build.cache import Cache, Digests, Failure, Meanings
-from orchestrator.build.failures import BadGolden
+from orchestrator.build.failures import BadGolden, code_inside
+from orchestrator.build.impossible import impossible
 from orchestrator.build.jobs import Identified, Identify, Samples
 from orchestrator.build.making import Making, Order, Outcome, recalled
 from orchestrator.build.recipes import Ingredients, measurement_key
 from orchestrator.build.source_files import (
     data_sha256,
     judged_by,
+    kind,
     labels_bytes,
     source_sha256,
 )
@@ -25,7 +27,7 @@ from orchestrator.build.store import Store
 from orchestrator.build.verdict import NO_CALIBRATION, verdict
 from orchestrator.build.workers import Workers, workers_here
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Format, Variant
+from orchestrator.catalog.variant import Variant
 from orchestrator.errors import NotFound
 
 
@@ -58,7 +60,8 @@ class Builder:
 
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
-    run at once (default: as many as the machine bears), none longer than `deadline_s`.
+    run at once (default: as many as the machine bears), none longer than `deadline_s`. Code
+    inside a model (a Lambda layer) is refused unless whoever made it is trusted: `trust`.
     """
 
     def __init__(
@@ -69,9 +72,10 @@ class Builder:
         *,
         jobs: int | None = None,
         deadline_s: float = 900.0,
+        trust: bool = False,
     ) -> None:
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
-        self._jobs, self._deadline_s = jobs or workers_here(), deadline_s
+        self._jobs, self._deadline_s, self._trust = jobs or workers_here(), deadline_s, trust
         self._cache = Cache(self._work / "cache", store)
         self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
 
@@ -127,11 +131,13 @@ class Builder:
                 hint="name some samples in models.yaml under data.evaluation or golden.inputs",
             )
         digests = Digests(self._work / "cache" / "files.json")
-        source = self._meaning(model, source_sha256(model, self._catalog, digests))
+        found = self._meaning(model, source_sha256(model, self._catalog, digests))
+        if found.code and not self._trust:
+            raise code_inside(found.code, model.source)
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
-        suffix = Path(model.source).suffix.lower()
+        suffix = kind(self._catalog / model.source)
         ingredients = Ingredients(
-            source=source,
+            source=found.digest,
             suffix=suffix,
             evaluation=evaluation,
             calibration=calibration,
@@ -141,6 +147,9 @@ class Builder:
             metric=judged_by(model, self._catalog, digests),
             check=model.data.check,
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
+            legacy=found.legacy,
+            trusted=found.code,
+            quantized=found.quantized,
         )
         samples = Samples(
             folder=str(self._catalog),
@@ -156,8 +165,8 @@ class Builder:
         metric = model.acceptance.metric
         return Order(model.name, path, model.source, ingredients, samples, python, metric)
 
-    def _meaning(self, model: Model, raw: str) -> str:
-        """The semantic digest of a source, found out once for the same bytes.
+    def _meaning(self, model: Model, raw: str) -> Identified:
+        """What a source is and the digest of what it means, found out once for the same bytes.
 
         Where it cannot be found out, the digest of the bytes stands for it: whoever converts the
         source will say what is wrong.
@@ -174,17 +183,16 @@ class Builder:
             workers.stop()
             workers.close()
         if not isinstance(result, Identified):
-            return raw
-        meanings.put(raw, result.digest)
-        return result.digest
+            return Identified(digest=raw)
+        meanings.put(raw, result)
+        return result
 
     def _without_work(
         self, model: Model, order: Order, variant: Variant, *, force: bool
     ) -> LockedArtifact | None:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
-        needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
-        if needs_onnx2tf and order.ingredients.onnx2tf is None:
-            return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
+        if because := impossible(order.ingredients, variant.recipe):
+            return _absent(order, variant, Status.UNBUILDABLE, because)
         if variant.precision.calibrated and order.ingredients.calibration is None:
             return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
         outcome = None if force else recalled(self._cache, order.ingredients, variant.recipe)

@@ -39,3 +39,13 @@ class MissingTool(FleetError):
 
 class Unfaithful(Exception):
     """A converted model does not compute what its source does: a result, not an error."""
+
+
+def code_inside(what: str, shown: str) -> BadSource:
+    """The refusal of a model that cannot be loaded without running somebody's code."""
+    return BadSource(
+        f"it holds {what}, which is code and would run when the model is loaded",
+        file=shown,
+        hint="save the model again without it; or, if you trust whoever made it: "
+        "fleet build --trust",
+    )

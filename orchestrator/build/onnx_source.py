@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.build import canonical
 from orchestrator.build.failures import BadSource
-from orchestrator.build.runtimes import ONNX_TYPES, Arrays, OnnxSession
+from orchestrator.build.runtimes import Arrays, OnnxSession
 from orchestrator.build.tensors import Tensor
 
 
@@ -23,6 +23,9 @@ class OnnxSource:
     def predict(self, feed: Arrays) -> Arrays:
         """The source's own outputs for one sample."""
         return self.session.run(feed)[0]
+
+    def afresh(self) -> None:
+        """Nothing: ONNX Runtime keeps no state between runs."""
 
 
 def load_onnx(source: Path, shown: str) -> OnnxSource:
@@ -46,6 +49,12 @@ def load_onnx(source: Path, shown: str) -> OnnxSource:
     try:
         onnx.checker.check_model(model)
         session = OnnxSession(source)
+    except TypeError as error:
+        raise BadSource(
+            str(error),
+            file=shown,
+            hint="export it without: for scikit-learn, options={'zipmap': False}; leave text outside",
+        ) from error
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise _not_onnx(error, shown) from error
     return OnnxSource(model, _inputs(model, session), _outputs(session), session)
@@ -90,9 +99,8 @@ def _outputs(session: OnnxSession) -> tuple[Tensor, ...]:
 
 def _not_onnx(error: Exception, shown: str) -> BadSource:
     said = " ".join(str(error).split())
-    types = "" if "tensor(" not in said else f"; known types: {', '.join(ONNX_TYPES)}"
     return BadSource(
-        f"not a model that ONNX Runtime can run: {said[:300]}{types}",
+        f"not a model that ONNX Runtime can run: {said[:300]}",
         file=shown,
         hint="export it again; a truncated download looks like this too",
     )

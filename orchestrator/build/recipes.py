@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from orchestrator.build.failures import MissingTool
+from orchestrator.build.source_files import SAVED_MODEL
 from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
@@ -17,6 +18,11 @@ _KERAS_TOOLS = {
     Format.ONNX: ("tensorflow", "keras", "h5py", "tf2onnx", "onnx"),
 }
 
+_TENSORFLOW_TOOLS = {
+    Format.TFLITE: ("tensorflow", "tf-keras"),
+    Format.ONNX: ("tensorflow", "tf-keras", "tf2onnx", "onnx"),
+}
+
 _QUANTIZERS = {
     Format.TFLITE: ("litert-quantizer",),
     Format.ONNX: ("onnx",),
@@ -28,7 +34,9 @@ class Ingredients(Value):
 
     `metric` is how they are judged, with the digest of the user's own file where there is one;
     `check` is whether calibration data is compared with the evaluation data. `onnx2tf` is the
-    version installed for ONNX → TFLite, None where it is not there.
+    version installed for ONNX → TFLite, None where it is not there. `legacy` is whether tf_keras
+    reads the source, `trusted` the code in it that was let run, `quantized` what in it is
+    quantized already.
     """
 
     source: Sha256
@@ -41,10 +49,13 @@ class Ingredients(Value):
     metric: str = ""
     check: bool = False
     onnx2tf: str | None
+    legacy: bool = False
+    trusted: str = ""
+    quantized: str = ""
 
     @property
     def from_onnx(self) -> bool:
-        """Whether the source is ONNX; otherwise it is Keras."""
+        """Whether the source is ONNX."""
         return self.suffix == ".onnx"
 
 
@@ -70,8 +81,13 @@ def conversion_key(ingredients: Ingredients, recipe: Recipe) -> str:
 
 def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     tools = [*_RUNTIME[recipe.format], "numpy"]
+    if ingredients.suffix == ".tflite" or recipe.precision is Precision.AS_IS:
+        return tools + [*_QUANTIZERS[recipe.format]] * (recipe.parent is not None)
     if ingredients.from_onnx:
         tools += ["onnx"]
+    elif ingredients.legacy:
+        tools += _TENSORFLOW_TOOLS[recipe.format]
+        tools += ["h5py"] * (ingredients.suffix != SAVED_MODEL)
     else:
         tools += _KERAS_TOOLS[recipe.format]
     if recipe.precision is not Precision.FLOAT32:
@@ -83,8 +99,11 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
-    data must not change the bytes that devices run.
+    data must not change the bytes that devices run. A file taken as it is says nothing: it is not
+    ours to change.
     """
+    if recipe.precision is Precision.AS_IS:
+        return ""
     calibrated = recipe.precision.calibrated
     said = {
         "source": ingredients.source,
@@ -94,6 +113,8 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
         "preprocessing": ingredients.preprocessing if calibrated else None,
         "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
+    if ingredients.trusted:
+        said["trusted"] = ingredients.trusted
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 

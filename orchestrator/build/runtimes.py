@@ -28,6 +28,13 @@ class Scaled:
         """Whether integers stand for real numbers."""
         return self.scale > 0 and self.tensor.dtype in ("int8", "uint8", "int16")
 
+    @property
+    def sampled(self) -> Tensor:
+        """What data files hold for it: real numbers where integers stand for them."""
+        if not self.quantized:
+            return self.tensor
+        return self.tensor.model_copy(update={"dtype": "float32"})
+
     def native(self, real: NDArray[Any]) -> NDArray[Any]:
         """Real numbers → what the runtime takes: ``clip(rint(x / scale) + zero)`` if quantized."""
         if not self.quantized:
@@ -82,6 +89,10 @@ class TfliteSession:
         self._out = {name: int(detail["index"]) for name, detail in outs.items()}
         self.inputs = tuple(_scaled(name, detail) for name, detail in ins.items())
         self.outputs = tuple(_scaled(name, detail) for name, detail in outs.items())
+
+    def index(self, name: str) -> int:
+        """The place of an input among the file's tensors."""
+        return self._in[name]
 
     def run(self, feed: Arrays) -> tuple[Arrays, float]:
         """See `Session`."""

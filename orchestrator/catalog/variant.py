@@ -25,6 +25,7 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
     INT8_DYNAMIC = "int8-dynamic"
     INT8 = "int8"
+    AS_IS = "as-is"
 
     @property
     def calibrated(self) -> bool:
@@ -40,13 +41,18 @@ class Recipe(Value):
 
     @property
     def reference(self) -> "Recipe":
-        """What it is measured against: the float32 model that the same runtimes can open."""
+        """What it is measured against: the float32 model that the same runtimes can open.
+
+        A file that is taken as it is has nothing to be measured against but itself.
+        """
+        if self.precision is Precision.AS_IS:
+            return self._with()
         return Recipe(format=self.format, precision=Precision.FLOAT32)
 
     @property
     def parent(self) -> "Recipe | None":
         """The artifact it is made from; None where it is made from the source itself."""
-        if self.precision is Precision.FLOAT32:
+        if self.precision in (Precision.FLOAT32, Precision.AS_IS):
             return None
         return self._with(precision=Precision.FLOAT32)
 
@@ -73,6 +79,8 @@ BUILDABLE: dict[str, Recipe] = {
         Recipe(format=Format.TFLITE, precision=Precision.INT8),
         Recipe(format=Format.ONNX, precision=Precision.FLOAT32),
         Recipe(format=Format.ONNX, precision=Precision.INT8),
+        Recipe(format=Format.TFLITE, precision=Precision.AS_IS),
+        Recipe(format=Format.ONNX, precision=Precision.AS_IS),
     )
 }
 """What the builder knows how to make, by the name of the variant."""

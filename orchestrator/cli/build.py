@@ -57,6 +57,10 @@ def build(
             "--verify", help="Make the locked variants again elsewhere and compare their bytes."
         ),
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run code that models hold (Lambda layers); else refused."),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Also write a page: table and charts.")
     ] = None,
@@ -72,7 +76,7 @@ def build(
     """
     with opened(site, output) as (fleet, screen):
         if verify:
-            _verify(fleet, screen, models, variant, jobs)
+            _verify(fleet, screen, models, variant, jobs, trust=trust)
         from orchestrator.artifact.lock import Status
         from orchestrator.build.builder import Finished
 
@@ -91,7 +95,12 @@ def build(
                     bar.now(f"{model} {event.variant}")
 
             fleet.build(
-                [m.name for m in wanted], variants=variant, jobs=jobs, force=force, watch=watch
+                [m.name for m in wanted],
+                variants=variant,
+                jobs=jobs,
+                force=force,
+                trust=trust,
+                watch=watch,
             )
         order = {
             (model.name, v.name): (index, place)
@@ -121,9 +130,11 @@ def _verify(
     models: list[str] | None,
     variants: list[str] | None,
     jobs: int | None,
+    *,
+    trust: bool,
 ) -> NoReturn:
     """Make again, compare, show, and end with what came of it."""
-    compared = fleet.verify(models or [], variants=variants, jobs=jobs)
+    compared = fleet.verify(models or [], variants=variants, jobs=jobs, trust=trust)
     rows = [
         {
             "model": each.model,
