@@ -12,8 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.artifact.golden import TOLERANCE
-from orchestrator.build import canonical, nature, onnx2tf, tensorflow_source, tflite_source
-from orchestrator.build.failures import BadSource, Unfaithful, code_inside
+from orchestrator.build import (
+    canonical,
+    nature,
+    onnx2tf,
+    onnx_source,
+    tensorflow_source,
+    tflite_source,
+)
+from orchestrator.build.failures import BadSource, Unfaithful, code_inside, weights_only
 from orchestrator.build.jobs import Convert, Made
 from orchestrator.build.keras_source import (
     OPSET,
@@ -26,7 +33,7 @@ from orchestrator.build.onnx_source import OnnxSource, fixed, load_onnx
 from orchestrator.build.runtimes import Arrays, Session, opened
 from orchestrator.build.samples import SampleSet, checked, expectations
 from orchestrator.build.tensorflow_source import TensorFlowSource, load_legacy, load_saved_model
-from orchestrator.build.tensors import Tensor, written
+from orchestrator.build.tensors import Tensor, allowed, written
 from orchestrator.build.tflite_source import TfliteSource, load_tflite
 from orchestrator.catalog.variant import Format, Precision
 
@@ -102,6 +109,8 @@ def _loaded(source: Path, shown: str, *, trust: bool) -> AnySource:
         return load_saved_model(source, shown, trust=trust)
     match source.suffix.lower():
         case ".keras" | ".h5" | ".hdf5":
+            if nature.weights_only(source):
+                raise weights_only(shown)
             code = nature.code(source)
             if code and not trust:
                 raise code_inside(code, shown)
@@ -121,7 +130,7 @@ def _write(job: Convert, source: AnySource, inputs: tuple[Tensor, ...]) -> None:
         case TensorFlowSource(), Format.TFLITE:
             tensorflow_source.export_tflite(source, inputs, out)
         case TensorFlowSource(), Format.ONNX:
-            _write_onnx(tensorflow_source.export_onnx(source, inputs, OPSET), out)
+            _write_onnx(tensorflow_source.export_onnx(source, inputs, OPSET, out), out)
         case TfliteSource(), Format.TFLITE:
             out.write_bytes(tflite_source.fixed(source, inputs))
         case TfliteSource(), Format.ONNX:
@@ -137,10 +146,22 @@ def _write(job: Convert, source: AnySource, inputs: tuple[Tensor, ...]) -> None:
         case OnnxSource(), Format.ONNX:
             _write_onnx(fixed(source, inputs), out)
         case OnnxSource(), Format.TFLITE:
-            prepared = out.with_suffix(".fixed.onnx")
-            _write_onnx(fixed(source, inputs), prepared)
-            names = tuple(each.name for each in inputs)
-            onnx2tf.convert(Path(job.onnx2tf or ""), prepared, names, out)
+            _through_onnx2tf(job, source, inputs)
+
+
+def _through_onnx2tf(job: Convert, source: OnnxSource, inputs: tuple[Tensor, ...]) -> None:
+    """Convert a copy in which no name has signs that onnx2tf would change by itself."""
+    out = Path(job.out)
+    prepared = out.with_suffix(".fixed.onnx")
+    odd = [each.name for each in (*inputs, *source.outputs) if each.name != allowed(each.name)]
+    plain = {name: f"outer_{number}" for number, name in enumerate(odd)}
+    model = fixed(source, inputs)
+    onnx_source.renamed(model, plain)
+    _write_onnx(model, prepared)
+    names = tuple(plain.get(each.name, each.name) for each in inputs)
+    onnx2tf.convert(Path(job.onnx2tf or ""), prepared, names, out)
+    if plain:
+        tflite_source.renamed(out, {new: old for old, new in plain.items()})
 
 
 def _write_onnx(model: Any, out: Path) -> None:

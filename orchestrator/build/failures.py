@@ -49,3 +49,12 @@ def code_inside(what: str, shown: str) -> BadSource:
         hint="save the model again without it; or, if you trust whoever made it: "
         "fleet build --trust",
     )
+
+
+def weights_only(shown: str) -> BadSource:
+    """The refusal of a file that lacks the architecture."""
+    return BadSource(
+        "it holds weights only, and no model",
+        file=shown,
+        hint="save the whole model: model.save('name.keras')",
+    )

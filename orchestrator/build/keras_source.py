@@ -159,12 +159,6 @@ def _unreadable(error: Exception, shown: str) -> BadSource:
     said = " ".join(str(error).split())
     if "safe_mode" in said:
         return code_inside("a Lambda", shown)
-    if "No model config found" in said or "no model config" in said.lower():
-        return BadSource(
-            "it holds weights only, and no model",
-            file=shown,
-            hint="save the whole model: model.save('name.keras')",
-        )
     return BadSource(
         f"Keras cannot load it: {said[:300]}",
         file=shown,

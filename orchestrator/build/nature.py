@@ -50,6 +50,11 @@ def legacy(source: Path) -> bool:
             return False
 
 
+def weights_only(source: Path) -> bool:
+    """Whether an HDF5 file lacks the architecture that its weights belong to."""
+    return source.suffix.lower() in (".h5", ".hdf5") and not _hdf5_attribute(source, "model_config")
+
+
 def code(source: Path) -> str:
     """What in a Keras file or SavedModel is a program, in words; empty where nothing is."""
     if source.is_dir():

@@ -1,6 +1,7 @@
 """``.onnx`` sources: check, fix batch and open dimensions to what the data has."""
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def fixed(source: OnnxSource, inputs: tuple[Tensor, ...]) -> Any:
     inferred = onnx.shape_inference.infer_shapes(model)
     onnx.checker.check_model(inferred)
     return inferred
+
+
+def renamed(model: Any, names: Mapping[str, str]) -> None:
+    """Give values of a graph other names, inside its subgraphs too."""
+    for node in canonical.nodes(model.graph):
+        for places in (node.input, node.output):
+            for index, name in enumerate(places):
+                places[index] = names.get(name, name)
+    graph = model.graph
+    for each in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        each.name = names.get(each.name, each.name)
 
 
 def _fix(graph_input: Any, tensor: Tensor, bound: dict[str, int]) -> None:

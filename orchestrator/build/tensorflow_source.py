@@ -131,25 +131,43 @@ def load_legacy(source: Path, shown: str, *, trust: bool) -> TensorFlowSource:
 def export_tflite(source: TensorFlowSource, inputs: tuple[Tensor, ...], out: Path) -> None:
     """Write a float32 ``.tflite`` whose every dimension is fixed, through a SavedModel."""
     tensorflow: Any = importlib.import_module("tensorflow")
-    module = tensorflow.Module()
-    module.kept = source.kept
-    folder = str(out.with_suffix(".savedmodel"))
-    tensorflow.saved_model.save(module, folder, signatures={SIGNATURE: _served(source, inputs)})
-    converter = tensorflow.lite.TFLiteConverter.from_saved_model(folder)
-    out.write_bytes(converter.convert())
+    folder = _saved(source, inputs, out)
+    out.write_bytes(tensorflow.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
-def export_onnx(source: TensorFlowSource, inputs: tuple[Tensor, ...], opset: int) -> Any:
-    """The model as a parsed float32 ONNX graph with batch 1 and public names."""
-    tf2onnx: Any = importlib.import_module("tf2onnx")
-    served = _served(source, inputs)
-    specs = served.input_signature
-    graph, _ = tf2onnx.convert.from_function(served, input_signature=specs, opset=opset)
-    return canonical.parsed(graph.SerializeToString())
+def export_onnx(source: TensorFlowSource, inputs: tuple[Tensor, ...], opset: int, out: Path) -> Any:
+    """The model as a parsed float32 ONNX graph with batch 1 and public names.
+
+    By way of a SavedModel beside `out`, as tf2onnx's own command does it: a function taken from
+    memory would leave what it has captured as inputs.
+    """
+    convert: Any = importlib.import_module("tf2onnx.convert")
+    loader: Any = importlib.import_module("tf2onnx.tf_loader")
+    graph, names, results, tables, public = loader.from_saved_model(
+        _saved(source, inputs, out),
+        None,
+        None,
+        signatures=[SIGNATURE],
+        return_initialized_tables=True,
+        return_tensors_to_rename=True,
+    )
+    model, _ = convert._convert_common(
+        graph,
+        name="model",
+        opset=opset,
+        input_names=names,
+        output_names=results,
+        tensors_to_rename=public,
+        initialized_tables=tables,
+    )
+    return canonical.parsed(model.SerializeToString())
 
 
-def _served(source: TensorFlowSource, inputs: tuple[Tensor, ...]) -> Any:
-    """A function of fixed shapes; the scope around it admits names that must not be outermost."""
+def _saved(source: TensorFlowSource, inputs: tuple[Tensor, ...], out: Path) -> str:
+    """A SavedModel of fixed shapes beside a file, as one signature; its folder.
+
+    The scope around it admits names that must not be outermost.
+    """
     tensorflow: Any = importlib.import_module("tensorflow")
 
     def serve(*flat: Any) -> dict[str, Any]:
@@ -157,7 +175,12 @@ def _served(source: TensorFlowSource, inputs: tuple[Tensor, ...]) -> Any:
             return source.named(list(flat))
 
     specs = [tensorflow.TensorSpec(t.shape, t.dtype, name=t.name) for t in inputs]
-    return tensorflow.function(serve, input_signature=specs)
+    module = tensorflow.Module()
+    module.kept = source.kept
+    served = tensorflow.function(serve, input_signature=specs)
+    folder = str(out.with_suffix(".savedmodel"))
+    tensorflow.saved_model.save(module, folder, signatures={SIGNATURE: served})
+    return folder
 
 
 def _tensorflow() -> Any:

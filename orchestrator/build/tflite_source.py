@@ -1,6 +1,7 @@
 """``.tflite`` sources: run as they are, or with every dimension fixed to what the data has."""
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,16 @@ def fixed(source: TfliteSource, inputs: tuple[Tensor, ...]) -> bytes:
             if number == 0 and index in shapes:
                 tensor.shape = list(shapes[index])
     return bytes(tools.convert_object_to_bytearray(model))
+
+
+def renamed(file: Path, names: Mapping[str, str]) -> None:
+    """Give the inputs and outputs of a file other names, in its place."""
+    tools: Any = importlib.import_module("ai_edge_litert.tools.flatbuffer_utils")
+    model = tools.read_model(str(file))
+    entries = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    for signature in model.signatureDefs or []:
+        entries += [*signature.inputs, *signature.outputs]
+    for each in entries:
+        name = (each.name or b"").decode()
+        each.name = names.get(name, name).encode()
+    file.write_bytes(tools.convert_object_to_bytearray(model))
