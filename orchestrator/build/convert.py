@@ -162,6 +162,11 @@ def _through_onnx2tf(job: Convert, source: OnnxSource, inputs: tuple[Tensor, ...
     onnx2tf.convert(Path(job.onnx2tf or ""), prepared, names, out)
     if plain:
         tflite_source.renamed(out, {new: old for old, new in plain.items()})
+    try:
+        opened(out, Format.TFLITE)
+    except (RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise Unfaithful(f"onnx2tf wrote a model that LiteRT cannot run: {said[:300]}") from error
 
 
 def _write_onnx(model: Any, out: Path) -> None:

@@ -57,7 +57,7 @@ def load_keras(source: Path, shown: str, *, trust: bool = False) -> KerasSource:
             file=shown,
             hint="save a functional or sequential model, or one that has been called once",
         )
-    model = _named_for_tensorflow(keras, loaded, shown)
+    model = _named_for_tensorflow(loaded, shown)
     given = keras.tree.flatten(model.input)
     inputs = zip(distinct([allowed(each.name) for each in given]), given, strict=True)
     names = distinct([allowed(name) for name in loaded.output_names])
@@ -66,7 +66,7 @@ def load_keras(source: Path, shown: str, *, trust: bool = False) -> KerasSource:
         model,
         tuple(_tensor(name, each) for name, each in inputs),
         tuple(_tensor(name, each) for name, each in outputs),
-        tuple((each, each.numpy()) for each in model.non_trainable_variables),
+        _state(model),
     )
 
 
@@ -126,28 +126,38 @@ def _packed(model: Any, flat: list[Any]) -> Any:
     return tree.pack_sequence_as(model.input, flat)
 
 
-def _named_for_tensorflow(keras: Any, model: Any, shown: str) -> Any:
+def _named_for_tensorflow(model: Any, shown: str) -> Any:
     """The same model with layers renamed whose names TensorFlow refuses: ``_hidden``, ``a b``."""
-    bad = [each.name for each in _layers(model) if each.name != allowed(each.name)]
+    bad = {each.name for each in _layers(model) if each.name != allowed(each.name)}
     if not bad:
         return model
-
-    def renamed(layer: Any) -> Any:
-        config = layer.get_config()
-        return layer.__class__.from_config({**config, "name": allowed(config["name"])})
-
     try:
-        clone = keras.models.clone_model(model, clone_function=renamed, recursive=True)
-        clone.set_weights(model.get_weights())
+        twin = model.__class__.from_config(_renamed(model.get_config(), bad))
+        twin.set_weights(model.get_weights())
     except (ValueError, TypeError, KeyError) as error:
         raise BadSource(
-            f"layer {bad[0]!r} has a name that TensorFlow refuses",
+            f"layer {min(bad)!r} has a name that TensorFlow refuses",
             file=shown,
             hint="rename the layer (letters, digits and _ inside) and save the model again",
         ) from error
-    for layer in _layers(clone):
-        layer.name = allowed(layer.name)
-    return clone
+    return twin
+
+
+def _renamed(config: Any, bad: set[str]) -> Any:
+    """A configuration in which other names stand for the bad ones, wherever they do."""
+    if isinstance(config, dict):
+        return {key: _renamed(value, bad) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_renamed(each, bad) for each in config)
+    return allowed(config) if isinstance(config, str) and config in bad else config
+
+
+def _state(model: Any) -> tuple[tuple[Any, Any], ...]:
+    """Variables that running a model may change, with their values: statistics, memories, seeds."""
+    tree: Any = importlib.import_module("keras").tree
+    memories = [getattr(layer, "states", None) or () for layer in _layers(model)]
+    variables = [*model.non_trainable_variables, *tree.flatten(memories)]
+    return tuple((each, each.numpy()) for each in variables if hasattr(each, "assign"))
 
 
 def _layers(model: Any) -> list[Any]:
