@@ -11,6 +11,12 @@ from orchestrator.build.failures import BadSource
 from orchestrator.build.runtimes import Arrays, OnnxSession
 from orchestrator.build.tensors import Tensor
 
+OLDEST_OPSET = 7
+"""The oldest operator set that ONNX Runtime has all operators of; older models are lifted."""
+
+LIFTED_OPSET = 13
+"""To which: TensorRT 8.2 knows it, and so does every runtime in use."""
+
 
 @dataclass(frozen=True, slots=True)
 class OnnxSource:
@@ -49,7 +55,8 @@ def load_onnx(source: Path, shown: str) -> OnnxSource:
         )
     try:
         onnx.checker.check_model(model)
-        session = OnnxSession(source)
+        lifted = _lifted(model)
+        session = OnnxSession(source if lifted is model else lifted.SerializeToString())
     except TypeError as error:
         raise BadSource(
             str(error),
@@ -58,7 +65,7 @@ def load_onnx(source: Path, shown: str) -> OnnxSource:
         ) from error
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise _not_onnx(error, shown) from error
-    return OnnxSource(model, _inputs(model, session), _outputs(session), session)
+    return OnnxSource(lifted, _inputs(lifted, session), _outputs(session), session)
 
 
 def fixed(source: OnnxSource, inputs: tuple[Tensor, ...]) -> Any:
@@ -90,6 +97,17 @@ def renamed(model: Any, names: Mapping[str, str]) -> None:
     graph = model.graph
     for each in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
         each.name = names.get(each.name, each.name)
+
+
+def _lifted(model: Any) -> Any:
+    """A model of an operator set that runtimes have dropped, in the oldest that all still have."""
+    onnx: Any = importlib.import_module("onnx")
+    version = next(
+        (each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1
+    )
+    if version >= OLDEST_OPSET:
+        return model
+    return onnx.version_converter.convert_version(model, LIFTED_OPSET)
 
 
 def _fix(graph_input: Any, tensor: Tensor, bound: dict[str, int]) -> None:

@@ -107,13 +107,15 @@ class TfliteSession:
 class OnnxSession:
     """ONNX Runtime on the CPU."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path | bytes) -> None:
         ort: Any = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session: Any = ort.InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=["CPUExecutionProvider"],
         )
         self.inputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_inputs())
         self.outputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_outputs())

@@ -17,7 +17,7 @@ from orchestrator.app import Fleet
 from orchestrator.artifact.lock import Lock, LockedArtifact, LockedModel, Status
 from orchestrator.build import builder as building
 from orchestrator.build import worker
-from orchestrator.build.builder import BuildEvent, Builder, Finished
+from orchestrator.build.builder import Builder, BuildEvent, Finished
 from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import Failed, Result
 from orchestrator.build.store import Store
@@ -27,6 +27,8 @@ from orchestrator.errors import FleetError
 from orchestrator.lab.errors import NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.values import sha256
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `from suite import …`
 
 ROOT = Path(__file__).parents[2]
 WHEELS = Path(__file__).with_name("wheels.txt")
@@ -153,7 +155,7 @@ class Here:
             worker._sign(job)
         except (BadSource, BadData, BadGolden) as error:
             result = worker._refused(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 as a worker would
             result = Failed(because=worker._summary(error))
         return result, folder / "out"
 
@@ -273,6 +275,6 @@ def pytest_terminal_summary(
         if row.device != "succeeded":
             terminalreporter.line(f"  {row.source}: {row.verdict} {row.device}")
     if page := os.environ.get("FLEET_ZOO_TABLE"):
-        from tests_zoo_page import page as written
+        from page import page as written
 
         Path(page).write_text(written(rows))

@@ -112,7 +112,12 @@ def files(wheels: Path, data: Path) -> None:
     half = config["beg_size"]
     assert half + config["end_size"] == BYTES
     here = Path(__file__)
-    chosen = [here, here.with_name("wheels.txt"), here.parents[2] / "README.md", folder / "model.onnx"]
+    chosen = [
+        here,
+        here.with_name("wheels.txt"),
+        here.parents[2] / "README.md",
+        folder / "model.onnx",
+    ]
     chosen += [here.parents[2] / "pyproject.toml", here.parents[2] / "templates/device/device.sh"]
     rows = []
     for file in chosen:
