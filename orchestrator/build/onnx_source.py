@@ -17,6 +17,9 @@ OLDEST_OPSET = 7
 LIFTED_OPSET = 13
 """To which: TensorRT 8.2 knows it, and so does every runtime in use."""
 
+LIFTED_IR = 7
+"""The format of files of that time; in older ones a constant has to be an input as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class OnnxSource:
@@ -46,7 +49,7 @@ def load_onnx(source: Path, shown: str) -> OnnxSource:
     try:
         model = canonical.parsed(source.read_bytes())
     except (protobuf.DecodeError, ValueError) as error:
-        raise _not_onnx(error, shown) from error
+        raise _not_onnx(error, source, shown) from error
     if any(each.data_location == onnx.TensorProto.EXTERNAL for each in model.graph.initializer):
         raise BadSource(
             "its weights lie in other files",
@@ -54,6 +57,7 @@ def load_onnx(source: Path, shown: str) -> OnnxSource:
             hint="save it as one file: onnx.save(onnx.load(path), path)",
         )
     try:
+        _check_numbers(onnx, model)
         onnx.checker.check_model(model)
         lifted = _lifted(model)
         session = OnnxSession(source if lifted is model else lifted.SerializeToString())
@@ -64,7 +68,7 @@ def load_onnx(source: Path, shown: str) -> OnnxSource:
             hint="export it without: for scikit-learn, options={'zipmap': False}; leave text outside",
         ) from error
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise _not_onnx(error, shown) from error
+        raise _not_onnx(error, source, shown) from error
     return OnnxSource(lifted, _inputs(lifted, session), _outputs(session), session)
 
 
@@ -99,6 +103,15 @@ def renamed(model: Any, names: Mapping[str, str]) -> None:
         each.name = names.get(each.name, each.name)
 
 
+def _check_numbers(onnx: Any, model: Any) -> None:
+    """Name an input or output of text before a runtime stumbles over it: raises TypeError."""
+    for each in (*model.graph.input, *model.graph.output):
+        if each.type.tensor_type.elem_type == onnx.TensorProto.STRING:
+            raise TypeError(
+                f"{each.name!r} is tensor(string); only tensors of numbers are supported"
+            )
+
+
 def _lifted(model: Any) -> Any:
     """A model of an operator set that runtimes have dropped, in the oldest that all still have."""
     onnx: Any = importlib.import_module("onnx")
@@ -107,7 +120,9 @@ def _lifted(model: Any) -> Any:
     )
     if version >= OLDEST_OPSET:
         return model
-    return onnx.version_converter.convert_version(model, LIFTED_OPSET)
+    lifted = onnx.version_converter.convert_version(model, LIFTED_OPSET)
+    lifted.ir_version = max(lifted.ir_version, LIFTED_IR)
+    return lifted
 
 
 def _fix(graph_input: Any, tensor: Tensor, bound: dict[str, int]) -> None:
@@ -127,8 +142,8 @@ def _outputs(session: OnnxSession) -> tuple[Tensor, ...]:
     return tuple(each.tensor for each in session.outputs)
 
 
-def _not_onnx(error: Exception, shown: str) -> BadSource:
-    said = " ".join(str(error).split())
+def _not_onnx(error: Exception, source: Path, shown: str) -> BadSource:
+    said = " ".join(str(error).split()).replace(str(source), shown)
     return BadSource(
         f"not a model that ONNX Runtime can run: {said[:300]}",
         file=shown,

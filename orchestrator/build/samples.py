@@ -210,9 +210,10 @@ def _belonging(name: str, array: NDArray[Any], count: int, file: str) -> NDArray
 
 def _prepared(raw: NDArray[Any], wanted: Tensor, how: Preprocessing) -> NDArray[Any]:
     values = raw
+    exact = np.float64 if wanted.dtype == "float64" else np.float32
     if wanted.dtype.startswith("float"):
-        scaled: NDArray[Any] = np.asarray(raw, np.float32) * np.float32(how.scale)
-        values = (scaled - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
+        scaled: NDArray[Any] = np.asarray(raw, exact) * exact(how.scale)
+        values = (scaled - np.array(how.mean, exact)) / np.array(how.std, exact)
         values = values.reshape(raw.shape)
     typed: NDArray[Any] = np.asarray(values).astype(wanted.dtype)
     return typed[np.newaxis] if wanted.batched else typed

@@ -57,9 +57,9 @@ def _ok(row: Row) -> bool:
 
 
 def _said(row: Row) -> str:
-    return row.verdict.split(" (log:")[0].replace("|", "\\|") + (
-        f"; {row.device}" * bool(row.device)
-    )
+    words = row.verdict.split(" (log:")[0].replace(f"{row.source}: ", "")
+    short = words if len(words) < 200 else f"{words[:200]}…"
+    return short.replace("|", "\\|") + (f"; {row.device}" * bool(row.device))
 
 
 def _line(row: Row) -> str:

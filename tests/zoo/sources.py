@@ -77,7 +77,9 @@ def recordings(wheels: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     split = [row.strip().split(":") for row in rows]
     x = [np.array([channel.split(",") for channel in each[:-1]], np.float32).T for each in split]
     names = sorted({each[-1] for each in split})
-    return np.stack(x), np.array([names.index(each[-1]) for each in split], np.int64)
+    order = np.random.default_rng(7).permutation(len(x))  # the file is sorted by activity
+    y = np.array([names.index(each[-1]) for each in split], np.int64)
+    return np.stack(x)[order], y[order]
 
 
 def brought_along(wheels: Path, models: Path) -> None:
