@@ -210,7 +210,7 @@ def _belonging(name: str, array: NDArray[Any], count: int, file: str) -> NDArray
 
 def _prepared(raw: NDArray[Any], wanted: Tensor, how: Preprocessing) -> NDArray[Any]:
     values = raw
-    exact = np.float64 if wanted.dtype == "float64" else np.float32
+    exact: type[Any] = np.float64 if wanted.dtype == "float64" else np.float32
     if wanted.dtype.startswith("float"):
         scaled: NDArray[Any] = np.asarray(raw, exact) * exact(how.scale)
         values = (scaled - np.array(how.mean, exact)) / np.array(how.std, exact)
