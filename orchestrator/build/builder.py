@@ -25,7 +25,7 @@ from orchestrator.build.source_files import (
 )
 from orchestrator.build.store import Store
 from orchestrator.build.verdict import NO_CALIBRATION, verdict
-from orchestrator.build.workers import Workers, workers_here
+from orchestrator.build.workers import Room, Workers, cores_here, memory_here
 from orchestrator.catalog.model import Model
 from orchestrator.catalog.variant import Variant
 from orchestrator.errors import NotFound
@@ -39,16 +39,28 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A variant has come to another step, or waits for what it is made from."""
+
+    variant: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """A variant is done, whatever became of it; `cached` when nothing had to be made."""
+    """A variant is done, whatever became of it; `cached` when nothing had to be made.
+
+    `log` is what the worker wrote of a failure, below the site.
+    """
 
     variant: str
     artifact: LockedArtifact
     cached: bool
     seconds: float
+    log: str = ""
 
 
-BuildEvent: TypeAlias = Started | Finished
+BuildEvent: TypeAlias = Started | Working | Finished
 
 
 def ignore(event: BuildEvent) -> None:
@@ -60,8 +72,8 @@ class Builder:
 
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
-    run at once (default: as many as the machine bears), none longer than `deadline_s`. Code
-    inside a model (a Lambda layer) is refused unless whoever made it is trusted: `trust`.
+    run at once (default: one a core), no more than memory bears, none longer than `deadline_s`.
+    Code inside a model (a Lambda layer) is refused unless its maker is trusted: `trust`.
     """
 
     def __init__(
@@ -75,7 +87,7 @@ class Builder:
         trust: bool = False,
     ) -> None:
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
-        self._jobs, self._deadline_s, self._trust = jobs or workers_here(), deadline_s, trust
+        self._jobs, self._deadline_s, self._trust = jobs or cores_here(), deadline_s, trust
         self._cache = Cache(self._work / "cache", store)
         self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
 
@@ -123,6 +135,9 @@ class Builder:
             artifacts=tuple(done[variant.name] for variant in wanted),
         )
 
+    def _workers(self) -> Workers:
+        return Workers(self._work, Room(self._jobs, memory_here()), self._deadline_s)
+
     def _order(self, model: Model) -> Order:
         files = (model.data.evaluation, model.data.calibration, model.golden.inputs)
         if files[0] is None and files[1] is None and files[2] is None:
@@ -135,6 +150,7 @@ class Builder:
         if found.code and not self._trust:
             raise code_inside(found.code, model.source)
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
+        training = data_sha256(model.data.training, self._catalog, digests)
         suffix = kind(self._catalog / model.source)
         ingredients = Ingredients(
             source=found.digest,
@@ -142,6 +158,7 @@ class Builder:
             evaluation=evaluation,
             calibration=calibration,
             golden=golden,
+            training=training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
@@ -156,6 +173,7 @@ class Builder:
             evaluation=files[0],
             calibration=files[1],
             golden=files[2],
+            training=model.data.training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             check=model.data.check,
@@ -175,7 +193,7 @@ class Builder:
         known = meanings.get(raw)
         if known is not None:
             return known
-        workers = Workers(self._work, 1, self._deadline_s)
+        workers = self._workers()
         source = str(self._catalog / model.source)
         try:
             result, _ = workers.run(f"{model.name}-identify", lambda _: Identify(source=source))
@@ -210,21 +228,24 @@ class Builder:
         """Make what is missing, a thread a variant, each waiting for its workers."""
         if not missing:
             return
-        news: queue.SimpleQueue[Started | Finished | BaseException] = queue.SimpleQueue()
-        workers = Workers(self._work, self._jobs, self._deadline_s)
+        news: queue.SimpleQueue[BuildEvent | BaseException] = queue.SimpleQueue()
+        workers = self._workers()
         making = Making(order, self._cache, self._store, workers, force)
 
         def one(variant: Variant) -> None:
             began = time.monotonic()
             news.put(Started(variant.name))
             try:
-                outcome = making.made(variant.recipe)
+                outcome = making.made(
+                    variant.recipe, lambda step: news.put(Working(variant.name, step))
+                )
             except BaseException as error:  # noqa: BLE001 raised again in the calling thread
                 news.put(error)
                 return
             artifact = _locked(model, order, variant, outcome)
             took_s = time.monotonic() - began
-            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s))
+            log = outcome.measurement.log if isinstance(outcome.measurement, Failure) else ""
+            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s, log=log))
 
         threads = ThreadPoolExecutor(len(missing))
         try:
@@ -285,6 +306,8 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
         format=variant.format,
         sha256=conversion.sha256,
         size_bytes=conversion.size_bytes,
+        weights=conversion.weights,
         figures=figures,
         golden=measurement.golden,
+        sparsity=conversion.sparsity,
     )

@@ -41,6 +41,10 @@ class Unfaithful(Exception):
     """A converted model does not compute what its source does: a result, not an error."""
 
 
+class Unprunable(Exception):
+    """A model that has nothing to prune, or not in the way asked for: a result, not an error."""
+
+
 def code_inside(what: str, shown: str) -> BadSource:
     """The refusal of a model that cannot be loaded without running somebody's code."""
     return BadSource(

@@ -9,7 +9,7 @@ def impossible(made_of: Ingredients, recipe: Recipe) -> str:
     """Why a recipe cannot be followed; empty where it can."""
     own = {".tflite": Format.TFLITE, ".onnx": Format.ONNX}.get(made_of.suffix)
     if recipe.precision is Precision.AS_IS:
-        if own is recipe.format:
+        if own is recipe.format and not recipe.pruning:
             return ""
         return (
             f"only a {recipe.format.suffix} source can be taken as it is: "
@@ -19,6 +19,11 @@ def impossible(made_of: Ingredients, recipe: Recipe) -> str:
         return (
             "a .tflite source gives TFLite variants only: "
             "hand in the Keras model, SavedModel or .onnx it was made from"
+        )
+    if recipe.pruning and (made_of.legacy or made_of.suffix == ".tflite"):
+        return (
+            "only models of Keras 3 and .onnx can be pruned: save it again with Keras 3, "
+            "or leave out pruning"
         )
     if made_of.quantized:
         return (

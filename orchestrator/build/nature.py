@@ -79,6 +79,8 @@ def quantized(model: Path, form: Format) -> str:
             nodes = onnx.load_model_from_string(model.read_bytes()).graph.node
             found = next((n.op_type for n in nodes if _QUANTIZED_NODES.match(n.op_type)), "")
             return f"it has {found} nodes" if found else ""
+        case _:
+            return ""
 
 
 def precision(model: Path, recipe: Recipe) -> Precision:

@@ -2,16 +2,23 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from pydantic import Field
+
 from orchestrator.build.failures import MissingTool
 from orchestrator.build.source_files import SAVED_MODEL
 from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
-BUILDER = 4
+BUILDER = 5
 """Raise it when the builder's own code gives other bytes or figures for the same inputs."""
 
-_RUNTIME = {Format.TFLITE: ("ai-edge-litert",), Format.ONNX: ("onnxruntime",)}
+_RUNTIME = {
+    Format.TFLITE: ("ai-edge-litert",),
+    Format.ONNX: ("onnxruntime",),
+    Format.ORT: ("onnxruntime", "onnx"),
+    Format.OPENVINO: ("onnxruntime", "onnx", "openvino"),
+}
 
 _KERAS_TOOLS = {
     Format.TFLITE: ("tensorflow", "keras", "h5py"),
@@ -23,9 +30,11 @@ _TENSORFLOW_TOOLS = {
     Format.ONNX: ("tensorflow", "tf-keras", "tf2onnx", "onnx"),
 }
 
-_QUANTIZERS = {
+_QUANTIZERS: dict[Format, tuple[str, ...]] = {
     Format.TFLITE: ("litert-quantizer",),
     Format.ONNX: ("onnx",),
+    Format.ORT: (),
+    Format.OPENVINO: (),
 }
 
 
@@ -44,6 +53,7 @@ class Ingredients(Value):
     evaluation: Sha256 | None
     calibration: Sha256 | None
     golden: Sha256 | None
+    training: Sha256 | None = Field(default=None, exclude_if=lambda value: value is None)
     cases: int
     preprocessing: Preprocessing
     metric: str = ""
@@ -76,11 +86,48 @@ def conversion_key(ingredients: Ingredients, recipe: Recipe) -> str:
         MissingTool: a library for it is not installed.
     """
     tools = _making_tools(ingredients, recipe)
-    return _key("make", _used(ingredients, recipe), recipe, tools)
+    return _key("make", _used(_made_from(ingredients, recipe), recipe), recipe, tools)
+
+
+def pruning_key(ingredients: Ingredients, recipe: Recipe) -> str:
+    """The digest of making the pruned source, one for all formats and precisions.
+
+    Statistics are found on the training data or, where there is none, on the calibration data.
+    """
+    unused: dict[str, object] = {"golden": None, "metric": "", "cases": 0, "onnx2tf": None}
+    checked = ingredients.check and ingredients.training is None
+    if ingredients.training is not None:
+        unused["calibration"] = None
+    if not checked:
+        unused["evaluation"] = None
+    used = ingredients.model_copy(update={**unused, "check": checked})
+    versions = _versions(_pruning_tools(ingredients), recipe)
+    return digest(("prune", BUILDER, used, recipe.pruning, versions))
+
+
+def pruned_suffix(ingredients: Ingredients) -> str:
+    """The kind of file that a source of this kind becomes when it is pruned."""
+    return ".onnx" if ingredients.from_onnx else ".keras"
+
+
+def _made_from(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
+    """The same ingredients with the pruned source for the source, where a recipe prunes it."""
+    source: dict[str, object] = {"training": None}
+    if recipe.pruning:
+        source["source"] = pruning_key(ingredients, recipe)
+        source["suffix"] = pruned_suffix(ingredients)
+    return ingredients.model_copy(update=source)
+
+
+def _pruning_tools(ingredients: Ingredients) -> list[str]:
+    kept = ["onnx", "onnxruntime"] if ingredients.from_onnx else ["tensorflow", "keras", "h5py"]
+    return [*kept, "numpy"]
 
 
 def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     tools = [*_RUNTIME[recipe.format], "numpy"]
+    if recipe.pruning:
+        tools += _pruning_tools(ingredients)
     if ingredients.suffix == ".tflite" or recipe.precision is Precision.AS_IS:
         return tools + [*_QUANTIZERS[recipe.format]] * (recipe.parent is not None)
     if ingredients.from_onnx:
@@ -89,7 +136,7 @@ def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
         tools += _TENSORFLOW_TOOLS[recipe.format]
         tools += ["h5py"] * (ingredients.suffix != SAVED_MODEL)
     else:
-        tools += _KERAS_TOOLS[recipe.format]
+        tools += _KERAS_TOOLS[Format.ONNX if recipe.format.translated else recipe.format]
     if recipe.precision is not Precision.FLOAT32:
         tools += _QUANTIZERS[recipe.format]
     return tools
@@ -104,10 +151,12 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """
     if recipe.precision is Precision.AS_IS:
         return ""
-    calibrated = recipe.precision.calibrated
+    calibrated = recipe.precision.calibrated or recipe.pruning is not None
+    trained = {"training": ingredients.training} if recipe.pruning else {}
     said = {
         "source": ingredients.source,
         **recipe.model_dump(mode="json"),
+        **trained,
         "builder": BUILDER,
         "calibration": ingredients.calibration if calibrated else None,
         "preprocessing": ingredients.preprocessing if calibrated else None,
@@ -122,7 +171,7 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
     made = conversion_key(ingredients, recipe)
     judged_by = ingredients.model_copy(
-        update={"calibration": None, "check": False, "onnx2tf": None}
+        update={"calibration": None, "training": None, "check": False, "onnx2tf": None}
     )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})

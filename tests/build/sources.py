@@ -150,6 +150,10 @@ class Mixed(tf.Module):
     def read(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"length": tf.strings.length(words)}
 
+
+class Writing(tf.Module):
+    """A graph that writes a file when it is asked."""
+
     @tf.function(input_signature=[tf.TensorSpec([], tf.float32, "x")])
     def write(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.io.write_file("never-written", tf.strings.as_string(x))
@@ -163,9 +167,8 @@ def saved_models(models: Path) -> None:
     bare = tf.Module()
     bare.weight = tf.Variable([1.0])
     tf.saved_model.save(bare, str(models / "bare"), signatures={})
-    writing = tf.Module()
-    writing.write = module.write
-    tf.saved_model.save(writing, str(models / "writing"), signatures=module.write)
+    writing = Writing()
+    tf.saved_model.save(writing, str(models / "writing"), signatures=writing.write)
 
 
 def foreign_ones(models: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_folder_or_a_file_that_is_no_model_is_refused_before_anything_starts(
 
     for name in ("empty", "mixed/saved_model.pb"):
         with pytest.raises(BadSource) as refused:
-            own.build(digits(name, **FLOAT))
+            own.build(digits(name, **FLOAT, name="odd"))
         said[name] = (str(refused.value), refused.value.hint)
 
     assert said["empty"] == (
