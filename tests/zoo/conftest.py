@@ -255,7 +255,7 @@ def here() -> Iterator[None]:
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     """The count, the table, and with FLEET_ZOO_TABLE the page."""
     rows = config.stash.get(ROWS, [])
@@ -274,7 +274,8 @@ def pytest_terminal_summary(
     for row in suite:
         if row.device != "succeeded":
             terminalreporter.line(f"  {row.source}: {row.verdict} {row.device}")
-    if page := os.environ.get("FLEET_ZOO_TABLE"):
+    page = os.environ.get("FLEET_ZOO_TABLE")
+    if page and exitstatus == pytest.ExitCode.OK:
         from page import page as written
 
         Path(page).write_text(written(rows))
