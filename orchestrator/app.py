@@ -92,14 +92,16 @@ class Fleet:
         deadline_s: float = 900.0,
         force: bool = False,
         ladder: bool = False,
+        trust: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
         """Make what is missing of some models and write the lock after each.
 
         With `ladder`, the variants of each format are made from the top rung down, one after the
-        other, until one is accepted; see `orchestrator.catalog.ladder`.
+        other, until one is accepted; see `orchestrator.catalog.ladder`. Code inside a model is
+        refused unless `trust` says that whoever made it may run it here.
         """
-        builder = self._builder(jobs, deadline_s)
+        builder = self._builder(jobs, deadline_s, trust=trust)
 
         def made(model: Model, wanted: Collection[str] | None) -> LockedModel:
             seen = partial(watch, model.name)
@@ -116,14 +118,20 @@ class Fleet:
                     if made(model, (rung,)).artifacts[0].status is Status.ACCEPTED:
                         break
 
-    def _builder(self, jobs: int | None = None, deadline_s: float = 900.0) -> "Builder":
+    def _builder(
+        self, jobs: int | None = None, deadline_s: float = 900.0, *, trust: bool = False
+    ) -> "Builder":
         from orchestrator.build.builder import Builder
         from orchestrator.build.store import Store
 
         state = self.settings.state
-        store = Store(state / "store")
         return Builder(
-            self.settings.inventory, store, state / "build", jobs=jobs, deadline_s=deadline_s
+            self.settings.inventory,
+            Store(state / "store"),
+            state / "build",
+            jobs=jobs,
+            deadline_s=deadline_s,
+            trust=trust,
         )
 
     def _keep(self, model: Model, built: LockedModel) -> None:
@@ -139,6 +147,7 @@ class Fleet:
         *,
         variants: Collection[str] | None = None,
         jobs: int | None = None,
+        trust: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> "tuple[Compared, ...]":
         """Make locked artifacts again in a scratch folder and compare their digests."""
@@ -147,7 +156,14 @@ class Fleet:
         models = [self.site.model(name) for name in names or self.site.models]
         inventory, state = self.settings.inventory, self.settings.state
         return verified(
-            models, self.site.lock(), inventory, state, variants=variants, jobs=jobs, watch=watch
+            models,
+            self.site.lock(),
+            inventory,
+            state,
+            variants=variants,
+            jobs=jobs,
+            trust=trust,
+            watch=watch,
         )
 
     def collect(self, *, unused_days: float = 30.0, dry_run: bool = False) -> "Garbage":

@@ -17,6 +17,7 @@ TOLERANCE: dict[Precision, float] = {
     Precision.INT8_IO: 5e-2,
     Precision.INT8_SYMMETRIC: 5e-2,
     Precision.INT16X8: 1e-3,
+    Precision.AS_IS: 5e-2,
 }
 """How far an output may be off, as a share of that output's range over all golden cases.
 

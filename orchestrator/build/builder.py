@@ -12,7 +12,8 @@ from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, 
 from orchestrator.artifact.mixture import Block
 from orchestrator.build import onnx2tf
 from orchestrator.build.cache import Cache, Digests, Failure, Meanings
-from orchestrator.build.failures import BadGolden
+from orchestrator.build.failures import BadGolden, code_inside
+from orchestrator.build.impossible import impossible
 from orchestrator.build.jobs import Identified, Identify, Samples
 from orchestrator.build.locking import absent, locked
 from orchestrator.build.making import Making, Order, recalled
@@ -20,6 +21,7 @@ from orchestrator.build.recipes import Ingredients
 from orchestrator.build.source_files import (
     data_sha256,
     judged_by,
+    kind,
     labels_bytes,
     source_sha256,
 )
@@ -73,6 +75,7 @@ class Builder:
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
     run at once (default: one a core), no more than memory bears, none longer than `deadline_s`.
+    Code inside a model (a Lambda layer) is refused unless its maker is trusted: `trust`.
     """
 
     def __init__(
@@ -83,9 +86,10 @@ class Builder:
         *,
         jobs: int | None = None,
         deadline_s: float = 900.0,
+        trust: bool = False,
     ) -> None:
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
-        self._jobs, self._deadline_s = jobs or cores_here(), deadline_s
+        self._jobs, self._deadline_s, self._trust = jobs or cores_here(), deadline_s, trust
         self._cache = Cache(self._work / "cache", store)
         self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
 
@@ -166,12 +170,14 @@ class Builder:
                 hint="name some samples in models.yaml under data.evaluation or golden.inputs",
             )
         digests = Digests(self._work / "cache" / "files.json")
-        source = self._meaning(model, source_sha256(model, self._catalog, digests))
+        found = self._meaning(model, source_sha256(model, self._catalog, digests))
+        if found.code and not self._trust:
+            raise code_inside(found.code, model.source)
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
         training = data_sha256(model.data.training, self._catalog, digests)
-        suffix = Path(model.source).suffix.lower()
+        suffix = kind(self._catalog / model.source)
         ingredients = Ingredients(
-            source=source,
+            source=found.digest,
             suffix=suffix,
             evaluation=evaluation,
             calibration=calibration,
@@ -183,6 +189,9 @@ class Builder:
             check=model.data.check,
             acceptance=model.acceptance.for_search,
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
+            legacy=found.legacy,
+            trusted=found.code,
+            quantized=found.quantized,
         )
         samples = Samples(
             folder=str(self._catalog),
@@ -199,8 +208,8 @@ class Builder:
         acceptance = model.acceptance
         return Order(model.name, path, model.source, ingredients, samples, python, acceptance)
 
-    def _meaning(self, model: Model, raw: str) -> str:
-        """The semantic digest of a source, found out once for the same bytes.
+    def _meaning(self, model: Model, raw: str) -> Identified:
+        """What a source is and the digest of what it means, found out once for the same bytes.
 
         Where it cannot be found out, the digest of the bytes stands for it: whoever converts the
         source will say what is wrong.
@@ -217,17 +226,16 @@ class Builder:
             workers.stop()
             workers.close()
         if not isinstance(result, Identified):
-            return raw
-        meanings.put(raw, result.digest)
-        return result.digest
+            return Identified(digest=raw)
+        meanings.put(raw, result)
+        return result
 
     def _without_work(
         self, model: Model, order: Order, variant: Variant, *, force: bool
     ) -> LockedArtifact | None:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
-        needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
-        if needs_onnx2tf and order.ingredients.onnx2tf is None:
-            return absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
+        if because := impossible(order.ingredients, variant.recipe):
+            return absent(order, variant, Status.UNBUILDABLE, because)
         if variant.precision.calibrated and order.ingredients.calibration is None:
             return absent(order, variant, Status.REJECTED, NO_CALIBRATION)
         if variant.precision.searched and order.ingredients.evaluation is None:

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.lock import LockedFile
 from orchestrator.artifact.mixture import Block, Mixture
+from orchestrator.build.jobs import Identified
 from orchestrator.build.store import Store, file_sha256
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.pruning import Sparsity
@@ -143,23 +144,25 @@ class Digests:
 
 
 class Meanings:
-    """Semantic digests of sources, remembered by the digests of their bytes."""
+    """What sources were found to be, remembered by the digests of their bytes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self._known: dict[str, str] = json.loads(file.read_bytes())
+            self._known: dict[str, object] = json.loads(file.read_bytes())
         except (FileNotFoundError, ValueError):
             self._known = {}
 
-    def get(self, raw: str) -> str | None:
-        """What was found out about a file with these bytes."""
-        found = self._known.get(raw)
-        return found if isinstance(found, str) else None
+    def get(self, raw: str) -> Identified | None:
+        """What was found out about a source with these bytes."""
+        try:
+            return Identified.model_validate(self._known.get(raw))
+        except ValidationError:
+            return None
 
-    def put(self, raw: str, semantic: str) -> None:
+    def put(self, raw: str, found: Identified) -> None:
         """Remember what was found out."""
-        self._known[raw] = semantic
+        self._known[raw] = found.model_dump(mode="json")
         replace_file(self._file, canonical(self._known))
 
 

@@ -60,6 +60,7 @@ class Convert(Value):
     samples: Samples
     onnx2tf: str | None = None
     provenance: str = ""
+    trust: bool = False
     out: str
 
 
@@ -154,10 +155,17 @@ class Pruned(Value):
 
 
 class Identified(Value):
-    """The digest of a source's architecture and weights."""
+    """What a source is, found out without running it.
+
+    `digest` is that of its architecture and weights. `legacy` is whether Keras 1 or 2 wrote it,
+    `code` what in it is a program, `quantized` what in it is no float32 number any more.
+    """
 
     kind: Literal["identified"] = "identified"
     digest: str
+    legacy: bool = False
+    code: str = ""
+    quantized: str = ""
 
 
 class Measured(Value):

@@ -158,6 +158,7 @@ class Making:
                 recipe=recipe,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
+                trust=bool(order.ingredients.trusted),
                 provenance=provenance(order.ingredients, recipe),
                 out=str(out),
             )

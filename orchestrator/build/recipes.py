@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pydantic import Field
 
 from orchestrator.build.failures import MissingTool
+from orchestrator.build.source_files import SAVED_MODEL
 from orchestrator.catalog.model import Acceptance, Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
@@ -24,6 +25,11 @@ _KERAS_TOOLS = {
     Format.ONNX: ("tensorflow", "keras", "h5py", "tf2onnx", "onnx"),
 }
 
+_TENSORFLOW_TOOLS = {
+    Format.TFLITE: ("tensorflow", "tf-keras"),
+    Format.ONNX: ("tensorflow", "tf-keras", "tf2onnx", "onnx"),
+}
+
 _QUANTIZERS: dict[Format, tuple[str, ...]] = {
     Format.TFLITE: ("litert-quantizer",),
     Format.ONNX: ("onnx",),
@@ -37,8 +43,9 @@ class Ingredients(Value):
 
     `metric` is how they are judged, with the digest of the user's own file where there is one;
     `check` is whether calibration data is compared with the evaluation data. `acceptance` is what
-    a search for a mixture goes by.
-    `onnx2tf` is the version installed for ONNX → TFLite, None where it is not there.
+    a search for a mixture goes by. `onnx2tf` is the version installed for ONNX → TFLite, None
+    where it is not there. `legacy` is whether tf_keras reads the source, `trusted` the code in it
+    that was let run, `quantized` what in it is quantized already.
     """
 
     source: Sha256
@@ -53,10 +60,13 @@ class Ingredients(Value):
     check: bool = False
     acceptance: Acceptance | None = None
     onnx2tf: str | None
+    legacy: bool = False
+    trusted: str = ""
+    quantized: str = ""
 
     @property
     def from_onnx(self) -> bool:
-        """Whether the source is ONNX; otherwise it is Keras."""
+        """Whether the source is ONNX."""
         return self.suffix == ".onnx"
 
 
@@ -136,8 +146,13 @@ def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     tools = [*_RUNTIME[recipe.format], "numpy"]
     if recipe.pruning:
         tools += _pruning_tools(ingredients)
+    if ingredients.suffix == ".tflite" or recipe.precision is Precision.AS_IS:
+        return tools + [*_QUANTIZERS[recipe.format]] * (recipe.parent is not None)
     if ingredients.from_onnx:
         tools += ["onnx"]
+    elif ingredients.legacy:
+        tools += _TENSORFLOW_TOOLS[recipe.format]
+        tools += ["h5py"] * (ingredients.suffix != SAVED_MODEL)
     else:
         tools += _KERAS_TOOLS[Format.ONNX if recipe.format.translated else recipe.format]
     if recipe.precision is not Precision.FLOAT32:
@@ -149,8 +164,11 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
-    data must not change the bytes that devices run, unless a search went by its verdict.
+    data must not change the bytes that devices run, unless a search went by its verdict. A file
+    taken as it is says nothing: it is not ours to change.
     """
+    if recipe.precision is Precision.AS_IS:
+        return ""
     calibrated = recipe.precision.calibrated or recipe.pruning is not None
     trained = {"training": ingredients.training} if recipe.pruning else {}
     said = {
@@ -165,6 +183,8 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     if recipe.precision.searched:
         said["evaluation"] = ingredients.evaluation
         said["judged_by"] = digest((ingredients.metric, ingredients.acceptance))
+    if ingredients.trusted:
+        said["trusted"] = ingredients.trusted
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 

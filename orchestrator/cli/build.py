@@ -79,6 +79,10 @@ def build(
             "--verify", help="Make the locked variants again elsewhere and compare their bytes."
         ),
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run code that models hold (Lambda layers); else refused."),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Also write a page: table and charts.")
     ] = None,
@@ -105,7 +109,7 @@ def build(
                 hint="leave one of them out",
             )
         if verify:
-            _verify(fleet, screen, models, variant, jobs)
+            _verify(fleet, screen, models, variant, jobs, trust=trust)
         from orchestrator.artifact.lock import Status
 
         if not fleet.site.models:
@@ -120,6 +124,7 @@ def build(
                 deadline_s=deadline,
                 force=force,
                 ladder=ladder,
+                trust=trust,
                 watch=partial(_watch, bars, made),
             )
         order = {
@@ -180,9 +185,11 @@ def _verify(
     models: list[str] | None,
     variants: list[str] | None,
     jobs: int | None,
+    *,
+    trust: bool,
 ) -> NoReturn:
     """Make again, compare, show, and end with what came of it."""
-    compared = fleet.verify(models or [], variants=variants, jobs=jobs)
+    compared = fleet.verify(models or [], variants=variants, jobs=jobs, trust=trust)
     rows = [
         {
             "model": each.model,

@@ -53,7 +53,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalog")
     script = Path(__file__).with_name("sources.py")
     subprocess.run(
-        [sys.executable, str(script), str(folder)], check=True, timeout=300, capture_output=True
+        [sys.executable, str(script), str(folder)], check=True, timeout=400, capture_output=True
     )
     return folder
 

@@ -4,6 +4,7 @@ Real ones: a small net trained on scikit-learn's handwritten digits, written in 
 builder can read, and some that it has to refuse.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
+import h5py
 import keras
 import numpy as np
 import onnx
+import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 
@@ -52,6 +55,14 @@ def samples(data: Path) -> tuple[np.ndarray, np.ndarray]:
     np.savez(data / "onnx-calibration.npz", x=x[:100].transpose(0, 3, 1, 2))
     np.savez(data / "vectors.npz", x=np.random.default_rng(1).random((40, 4), np.float32))
     np.savez(data / "sequences.npz", x=np.random.default_rng(2).normal(size=(60, 5, 4)))
+    random = np.random.default_rng(2)
+    np.savez(data / "steps.npz", x=random.random((40, 5, 2), np.float32))
+    np.savez(
+        data / "mixed.npz",
+        factor=random.random(40, np.float32),
+        numbers=random.integers(0, 9, (40, 3)),
+        series=random.random((40, 7), np.float32),
+    )
     two = {"vector": np.ones((40, 4), np.float32), "other": np.eye(40, 3, dtype=np.float32)}
     np.savez(data / "two.npz", **two)
     return x[:1200].astype(np.float32) / 16, y[:1200]
@@ -156,9 +167,17 @@ def deep_onnx(model: keras.Model) -> onnx.ModelProto:
 
 def odd_ones(models: Path) -> None:
     vector = keras.Input((4,), name="vector")
-    keras.Model(vector, layers.Lambda(lambda v: v * 2)(vector)).save(models / "lambda.keras")
-    hidden = layers.Dense(3, name="_hidden")(vector)
-    keras.Model(vector, layers.Dense(2, name="out")(hidden)).save(models / "underscore.keras")
+    doubled = keras.Model(vector, layers.Lambda(lambda v: v * 2, name="double")(vector))
+    doubled.save(models / "lambda.keras")
+    doubled.save(models / "lambda.h5")
+    named = keras.Input((4,), name="my vector")
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="_in")], name="_inner")
+    hidden = layers.Dense(4, name="_hidden layer")(named)
+    keras.Model(named, layers.Dense(2, name="out")(inner(hidden))).save(models / "names.keras")
+    keras.Model(vector, layers.Dense(2)(vector)).save_weights(models / "some.weights.h5")
+    steps = keras.Input(batch_shape=(1, 5, 2), name="steps")
+    memory = layers.LSTM(3, stateful=True)(steps)
+    keras.Model(steps, layers.Dense(2, name="out")(memory)).save(models / "memory.keras")
     keras.Model(vector, keras.ops.erfinv(vector)).save(models / "unconvertible.keras")
     noise = helper.make_node("RandomNormalLike", ["vector"], ["noise"])
     added = helper.make_node("Add", ["vector", "noise"], ["out"])
@@ -169,6 +188,65 @@ def odd_ones(models: Path) -> None:
     a = layers.Dense(2, name="first")(layers.Concatenate()([vector, other]))
     b = layers.Dense(5, name="second")(other)
     keras.Model([vector, other], [a, b]).save(models / "two.keras")
+    saved_models(models)
+    foreign_ones(models)
+
+
+class Mixed(tf.Module):
+    """A number, some integers and an open axis in; a number and an integer out; a counter inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = tf.Variable(0.0, trainable=False)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([], tf.float32, "factor"),
+            tf.TensorSpec([None, 3], tf.int32, "numbers"),
+            tf.TensorSpec([None, None], tf.float32, "series"),
+        ]
+    )
+    def ask(self, factor: tf.Tensor, numbers: tf.Tensor, series: tf.Tensor) -> dict[str, tf.Tensor]:
+        whole = tf.cast(tf.reduce_sum(numbers, 1), tf.float32)
+        return {
+            "weighed": factor * tf.reduce_sum(series, 1) + whole,
+            "most": tf.reduce_max(numbers, 1),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "words")])
+    def read(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"length": tf.strings.length(words)}
+
+
+class Writing(tf.Module):
+    """A graph that writes a file when it is asked."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, "x")])
+    def write(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        tf.io.write_file("never-written", tf.strings.as_string(x))
+        return {"out": x}
+
+
+def saved_models(models: Path) -> None:
+    module = Mixed()
+    tf.saved_model.save(module, str(models / "mixed"), signatures=module.ask)
+    tf.saved_model.save(module, str(models / "words"), signatures=module.read)
+    bare = tf.Module()
+    bare.weight = tf.Variable([1.0])
+    tf.saved_model.save(bare, str(models / "bare"), signatures={})
+    writing = Writing()
+    tf.saved_model.save(writing, str(models / "writing"), signatures=writing.write)
+
+
+def foreign_ones(models: Path) -> None:
+    """What Keras 2 wrote down of models with code of people's own in them."""
+    for name, kind in (("old-lambda", "Lambda"), ("old-custom", "Attention2")):
+        layer = {"class_name": kind, "config": {"name": "own"}}
+        with h5py.File(models / f"{name}.h5", "w") as file:
+            config = {"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}
+            file.attrs["model_config"] = json.dumps(config)
+            file.attrs["keras_version"] = "2.4.0"
+            file.create_group("model_weights").attrs["layer_names"] = []
 
 
 def odd_onnx(name: str, nodes: list[onnx.NodeProto], models: Path) -> None:

@@ -186,11 +186,11 @@ def test_without_evaluation_data_only_float32_is_accepted(site, digits):
 
 def test_several_inputs_and_outputs_and_refused_layer_names_are_built(site, digits):
     two = digits("two.keras", evaluation="two", calibration=None, variants=("tflite-float32",))
-    underscore = digits(
-        "underscore.keras", evaluation="vectors", calibration=None, variants=("tflite-float32",)
+    named = digits(
+        "names.keras", evaluation="vectors", calibration=None, variants=("tflite-float32",)
     )
 
-    first, second = (site.build(model).artifacts[0] for model in (two, underscore))
+    first, second = (site.build(model).artifacts[0] for model in (two, named))
 
     assert [first.status, second.status] == [Status.ACCEPTED] * 2
     assert [t.output for t in first.golden.tolerances] == ["first", "second"]
