@@ -33,6 +33,7 @@ zoo: setup system  ## models people really have, from source to device; writes d
 
 bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/cli/start.py
+	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick)
 
 docs: setup  ## the generated pages of docs/
 	$(BIN)/python docs/reference.py

@@ -31,12 +31,16 @@ if TYPE_CHECKING:
     from orchestrator.build.collection import Garbage
     from orchestrator.build.verification import Compared
     from orchestrator.catalog.variant import Format as Form
+    from orchestrator.deploy.claim import Claim
+    from orchestrator.deploy.errand import Progress
     from orchestrator.deploy.execute import Report
     from orchestrator.deploy.hands import Hands, Scripts
-    from orchestrator.deploy.switch import Progress
+    from orchestrator.deploy.pace import Pace
+    from orchestrator.deploy.visit import Reach
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
-    from orchestrator.transport.ssh import Address
+    from orchestrator.transport.lines import Lines
+    from orchestrator.transport.login import Address
     from orchestrator.transport.transport import Transport
     from orchestrator.trust.hostkeys import HostKey
     from orchestrator.web.report import Sensed
@@ -52,6 +56,8 @@ class Fleet:
     def __init__(self, site: Path | None = None) -> None:
         self.settings = load(find_site(site))
         self.site = Site(self.settings)
+        self._lines: Lines | None = None
+        self._users = 0
 
     # --- what exists ---------------------------------------------------------------------
 
@@ -369,29 +375,36 @@ class Fleet:
         watch: "Callable[[Progress], None]" = lambda progress: None,
         done: Callable[[Outcome], None] = lambda outcome: None,
         refused: Iterable[Skip] = (),
+        pace: "Pace | None" = None,
     ) -> "Report":
-        """Carry out a plan; every outcome is in the ledger before the next one is.
+        """Carry out a plan; outcomes are in the ledger as soon as they are known.
+
+        Args:
+            pace: how fast bytes may be sent; as fast as lines and devices allow if None.
 
         Raises:
             NotInStore: bytes that are to be sent are not there; nothing was touched.
         """
         from orchestrator.deploy.claim import Claim
-        from orchestrator.deploy.execute import Reach, execute
+        from orchestrator.deploy.execute import execute
 
         prints = {name: facts.fingerprint for name, facts in self.ledger.facts().items()}
         self._refuse_missing_bytes(plan)
         self.ledger.close_dead_runs()
         run = self.ledger.begin(plan)
 
-        def record(outcome: Outcome) -> None:
-            print_ = prints.get(outcome.device)
-            whole = outcome.model_copy(update={"fingerprint": print_})
-            self.ledger.append(run, whole, self.device(outcome.device).profile)
-            done(whole)
+        def record(outcomes: Sequence[Outcome]) -> None:
+            whole = [
+                outcome.model_copy(update={"fingerprint": prints.get(outcome.device)})
+                for outcome in outcomes
+            ]
+            self.ledger.append_all(run, [(o, self.device(o.device).profile) for o in whole])
+            for outcome in whole:
+                done(outcome)
 
         try:
-            with Claim(self.settings.state / "controllers") as claim:
-                reach = Reach(self.connect, self.device, self.contents, self._scripts, claim)
+            with self, Claim(self.settings.state / "controllers") as claim:
+                reach = self._reach(plan, claim, pace)
                 report = execute(plan, reach, record, watch=watch, refused=refused)
         except BaseException as error:
             self.ledger.end(run, "interrupted", type(error).__name__)
@@ -400,15 +413,35 @@ class Fleet:
         self.ledger.end(run, verdict, report.halted)
         return report
 
-    def connect(self, device: Device) -> "Transport":
-        """Open a session with a device."""
-        from orchestrator.transport.ssh import SshTransport
+    def __enter__(self) -> "Fleet":
+        """Keep sessions open between what is done inside, such as looking and deploying."""
+        from orchestrator.transport.lines import Lines
 
-        return SshTransport(self.address(device))
+        if self._users == 0:
+            self._lines = Lines(self._way)
+        self._users += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._users -= 1
+        if self._users == 0 and self._lines is not None:
+            self._lines.close()
+            self._lines = None
+
+    def connect(self, device: Device) -> "Transport":
+        """A session with a device, through its gateway if it has one."""
+        from orchestrator.transport.lines import Lines
+
+        lines = self._lines or Lines(self._way, most_idle=0)
+        return lines.take(device.name)
+
+    def _way(self, name: str) -> "tuple[Address, str | None]":
+        device = self.device(name)
+        return self.address(device), device.via
 
     def address(self, device: Device) -> "Address":
         """Where a device listens and who vouches for it."""
-        from orchestrator.transport.ssh import Address
+        from orchestrator.transport.login import Address
 
         site = self.settings.site
         return Address(
@@ -428,7 +461,7 @@ class Fleet:
 
     def host_key(self, device: Device) -> "HostKey":
         """The host key a device shows right now; trusted by nobody yet."""
-        from orchestrator.transport.ssh import shown_host_key
+        from orchestrator.transport.login import shown_host_key
         from orchestrator.trust.hostkeys import HostKey
 
         return HostKey(*shown_host_key(self.address(device)))
@@ -441,6 +474,26 @@ class Fleet:
 
         names = ("device.sh", "smoke.py")
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
+
+    def _reach(self, plan: Plan, claim: "Claim", pace: "Pace | None") -> "Reach":
+        """How the workers of a run get at devices and at bytes."""
+        from orchestrator.build.store import Store
+        from orchestrator.deploy.goods import Goods
+        from orchestrator.deploy.pace import Pace
+        from orchestrator.deploy.turns import limits
+        from orchestrator.deploy.visit import Reach
+
+        return Reach(
+            connect=self.connect,
+            devices=self.device,
+            goods=Goods(Store(self.settings.state / "store").mapped),
+            scripts=self._scripts,
+            claim=claim,
+            known=self.ledger.manifests(),
+            rates=self.ledger.rates(),
+            pace=pace or Pace(),
+            limits=limits(self.site.inventory, plan.playbook),
+        )
 
     def _refuse_missing_bytes(self, plan: Plan) -> None:
         from orchestrator.build.store import NotInStore, Store
@@ -473,7 +526,7 @@ class Fleet:
                 watch(device)
 
         each = list(devices)
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        with self, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return {d.name: seen for d, seen in zip(each, pool.map(visit, each), strict=True)}
 
     def _damage(self, devices: Iterable[Device]) -> dict[tuple[str, str], str]:

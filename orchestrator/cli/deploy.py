@@ -7,6 +7,8 @@ import typer
 
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import (
+    Bandwidth,
+    FleetBandwidth,
     Format,
     Models,
     Output,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.app import Fleet
     from orchestrator.cli.render import Screen
     from orchestrator.deploy.execute import Report
+    from orchestrator.deploy.pace import Pace
     from orchestrator.rollout.plan import Plan, Skip
 
 MaybeTarget = Annotated[
@@ -63,6 +66,8 @@ def deploy(
     repair: Annotated[
         bool, typer.Option("--repair", help="Hash what runs, and put damaged releases in order.")
     ] = False,
+    bwlimit: Bandwidth = None,
+    bwlimit_fleet: FleetBandwidth = None,
     yes: Yes = False,
     output: Rows = Format.TEXT,
     site: Site = None,
@@ -80,11 +85,12 @@ def deploy(
     with opened(site, output) as (fleet, screen):
         if (target is None) == (plan is None):
             raise BadTarget("name a --target or a --plan", hint="fleet deploy --target all")
+        pace = _pace(bwlimit, bwlimit_fleet)
         if plan is not None:
-            _carry_out(fleet, screen, _read(plan), yes=yes, look_again=True)
+            _carry_out(fleet, screen, _read(plan), yes=yes, look_again=True, pace=pace)
         else:
             made = _planned(fleet, screen, target or "", playbook, model, repair=repair)
-            _carry_out(fleet, screen, made, yes=yes)
+            _carry_out(fleet, screen, made, yes=yes, pace=pace)
 
 
 def rollback(
@@ -132,8 +138,20 @@ def _show(screen: "Screen", fleet: "Fleet", made: "Plan") -> dict[str, str]:
     return names
 
 
+def _pace(device: str | None, fleet: str | None) -> "Pace":
+    from orchestrator.deploy.pace import Pace, read_limit
+
+    return Pace(read_limit(device or "0"), read_limit(fleet or "0"))
+
+
 def _carry_out(
-    fleet: "Fleet", screen: "Screen", made: "Plan", *, yes: bool, look_again: bool = False
+    fleet: "Fleet",
+    screen: "Screen",
+    made: "Plan",
+    *,
+    yes: bool,
+    look_again: bool = False,
+    pace: "Pace | None" = None,
 ) -> None:
     from orchestrator.cli.show import emulated, show_outcomes
 
@@ -146,19 +164,25 @@ def _carry_out(
             screen.note("nothing was changed")
             return
     refused = fleet.changed_since(made) if look_again else ()
-    report = _execute(fleet, screen, made, refused)
+    report = _execute(fleet, screen, made, refused, pace)
     names = {d.name: emulated(d) for d in fleet.site.inventory.devices.values()}
     show_outcomes(screen, report.outcomes, names, report.halted)
     leave(_exit(report))
 
 
 def _execute(
-    fleet: "Fleet", screen: "Screen", made: "Plan", refused: "tuple[Skip, ...]"
+    fleet: "Fleet",
+    screen: "Screen",
+    made: "Plan",
+    refused: "tuple[Skip, ...]",
+    pace: "Pace | None",
 ) -> "Report":
     from orchestrator.cli.progress import Rollout
 
     with Rollout(screen, made) as rollout:
-        return fleet.execute(made, watch=rollout.watch, done=rollout.done, refused=refused)
+        return fleet.execute(
+            made, watch=rollout.watch, done=rollout.done, refused=refused, pace=pace
+        )
 
 
 def _exit(report: "Report") -> Exit:

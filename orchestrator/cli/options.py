@@ -95,4 +95,18 @@ Playbook = Annotated[
         "--playbook", "-p", help="A name below playbooks/, or a file. Default: fleet.toml's."
     ),
 ]
+Bandwidth = Annotated[
+    str | None,
+    typer.Option(
+        "--bwlimit",
+        help="At most so much to each device, as rsync says it: 500k, 2m, a number of KiB per second.",
+        show_default=False,
+    ),
+]
+FleetBandwidth = Annotated[
+    str | None,
+    typer.Option(
+        "--bwlimit-fleet", help="At most so much to all devices together.", show_default=False
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

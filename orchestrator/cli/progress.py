@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from orchestrator.cli.render import Screen, size
 from orchestrator.cli.show import outcome_line
-from orchestrator.deploy.switch import Progress
+from orchestrator.deploy.errand import Progress
 from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.rollout.plan import Plan
 

@@ -21,7 +21,8 @@ def opened(site: Path | None, output: str) -> Iterator[tuple["Fleet", "Screen"]]
     with screen_only(output) as screen:
         from orchestrator.app import Fleet
 
-        yield Fleet(site), screen
+        with Fleet(site) as fleet:
+            yield fleet, screen
 
 
 @contextmanager

@@ -24,6 +24,7 @@ _OUTCOME = {
     "was": "WAS",
     "release": "RELEASE",
     "sent": "SENT",
+    "sent_as": "AS",
     "p50_ms": "P50 MS",
     "rss_mib": "RSS MIB",
     "seconds": "S",
@@ -112,13 +113,20 @@ def show_outcomes(
     counts: dict[str, int] = {}
     for outcome in every:
         counts[outcome.status.value] = counts.get(outcome.status.value, 0) + 1
-    sent = size(sum(outcome.bytes_sent for outcome in every))
     screen.say()
-    screen.say(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {sent} sent.")
+    screen.say(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {_sent(every)}.")
     if halted:
         screen.say(f"[bold red]HALTED[/]: {halted}. The other devices keep what they run.")
     for hint in _hints(every):
         screen.say(f"[bold]next:[/]  {hint}")
+
+
+def _sent(outcomes: Sequence[Outcome]) -> str:
+    """What was sent, and of how much if that was less than all of it."""
+    sent = sum(outcome.bytes_sent for outcome in outcomes)
+    whole = sum(outcome.size_bytes for outcome in outcomes if outcome.sent_as)
+    saved = f" instead of {size(whole)}" if sent < 0.95 * whole else ""
+    return f"{size(sent)} sent{saved}"
 
 
 def _hints(outcomes: Sequence[Outcome]) -> list[str]:

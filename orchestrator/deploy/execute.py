@@ -1,20 +1,18 @@
 """A plan carried out: wave by wave, a bounded number of devices at once, one connection each."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from orchestrator.deploy.claim import Claim
-from orchestrator.deploy.hands import Hands, Scripts
-from orchestrator.deploy.switch import Errand, Progress, switch
-from orchestrator.errors import FleetError
-from orchestrator.inventory.device import Device
+from orchestrator.deploy.errand import Errand, Progress
+from orchestrator.deploy.turns import Turns
+from orchestrator.deploy.visit import Reach, Visit
 from orchestrator.rollout.gate import Halt, judge
 from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.rollout.plan import Keep, Plan, Skip, Switch, Why
-from orchestrator.transport.transport import DeviceUnreachable, Transport
 
+HALTED = "ROLLOUT > GATE > HALTED"
 _STATUS = {
     Why.UNREACHABLE: Status.DEFERRED,
     Why.UNUSABLE: Status.REFUSED,
@@ -22,17 +20,6 @@ _STATUS = {
     Why.NOTHING_TO_GO_BACK_TO: Status.REFUSED,
     Why.UNKNOWN_RELEASE: Status.REFUSED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How workers get at devices and at bytes; the same for every device of a run."""
-
-    connect: Callable[[Device], Transport]
-    devices: Callable[[str], Device]
-    contents: Callable[[str], bytes]
-    scripts: Scripts
-    claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +38,7 @@ class Report:
 def execute(
     plan: Plan,
     reach: Reach,
-    record: Callable[[Outcome], None],
+    record: Callable[[Sequence[Outcome]], None],
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
     refused: Iterable[Skip] = (),
@@ -67,29 +54,29 @@ def execute(
     outcomes: list[Outcome] = []
     stop = threading.Event()
 
-    def keep(outcome: Outcome) -> None:
-        record(outcome)
-        outcomes.append(outcome)
+    def keep(new: Sequence[Outcome]) -> None:
+        if new:
+            record(new)
+            outcomes.extend(new)
 
     gone = {(skip.device, skip.model): skip for skip in refused}
-    for step in plan.steps:
-        if (skip := gone.get((step.device, step.model))) is not None:
-            keep(_unchanged(skip))
-        elif not isinstance(step, Switch):
-            keep(_unchanged(step))
+    as_they_are = [gone.get((step.device, step.model), step) for step in plan.steps]
+    keep([_unchanged(step) for step in as_they_are if not isinstance(step, Switch)])
     halted = ""
+    worker = _Worker(plan, reach, stop, watch)
+    steps: dict[str, list[Switch]] = {}
+    for switch in plan.switches:
+        if (switch.device, switch.model) not in gone:
+            steps.setdefault(switch.device, []).append(switch)
     for wave in plan.waves:
-        work = [
-            (name, [s for s in plan.switches if s.device == name and (name, s.model) not in gone])
-            for name in wave.devices
-        ]
+        work = [(name, steps[name]) for name in wave.devices if name in steps]
         if halted:
-            for step in (step for _, steps in work for step in steps):
-                keep(_aborted(step))
+            because = "the rollout was halted before its turn"
+            keep([_aborted(step, because, HALTED) for _, each in work for step in each])
             continue
-        worker = _Worker(plan, reach, stop, watch)
-        for outcome in _all(worker, work, plan.playbook.at_once, stop):
-            keep(outcome)
+        turns = Turns(work, plan.playbook.at_once, reach.limits)
+        for new in _all(worker, turns, plan.playbook.at_once, stop):
+            keep(new)
         verdict = judge(wave, outcomes)
         halted = verdict.because if isinstance(verdict, Halt) else ""
     return Report(tuple(outcomes), halted)
@@ -104,54 +91,61 @@ class _Worker:
         self.plan, self.reach, self.stop, self.watch = plan, reach, stop, watch
 
     def __call__(self, name: str, steps: list[Switch]) -> list[Outcome]:
-        errands = [self._errand(step) for step in steps]
         if self.stop.is_set():
-            return [e.outcome(Status.ABORTED, "stopped before it was its turn") for e in errands]
+            return [_aborted(step, "stopped before it was its turn") for step in steps]
+        visit = Visit(name, self.reach, self.stop)
         try:
-            device = self.reach.devices(name)
-            self.watch(Progress(name, steps[0].model, "connect"))
-            with self.reach.connect(device) as transport:
-                hands = Hands(transport, device, self.reach.scripts)
-                return [switch(hands, errand) for errand in errands]
-        except DeviceUnreachable as error:
-            return [_failed(errand, Status.DEFERRED, error) for errand in errands]
-        except FleetError as error:
-            return [_failed(errand, Status.FAILED_UNCHANGED, error) for errand in errands]
+            return [self._step(visit, step) for step in steps]
+        finally:
+            visit.close()
+
+    def _step(self, visit: Visit, step: Switch) -> Outcome:
+        errand = self._errand(step)
+        try:
+            self.watch(Progress(step.device, step.model, "connect"))
+            return visit.tried(errand)
         except Exception as error:  # noqa: BLE001 - a bug in one worker must not take the other devices with it
-            return [_bug(errand, error) for errand in errands]
+            return _bug(errand, error)
 
     def _errand(self, step: Switch) -> Errand:
+        reach = self.reach
+        device = reach.devices(step.device)
         return Errand(
             step=step,
             manifest=self.plan.manifest(step.manifest),
             playbook=self.plan.playbook,
-            owner=self.reach.claim.owner,
-            contents=self.reach.contents,
+            owner=reach.claim.owner,
+            goods=reach.goods,
+            known=reach.known,
             stopped=self.stop.is_set,
             watch=self.watch,
-            gone=self.reach.claim.gone,
+            gone=reach.claim.gone,
+            link=self.plan.playbook.link or device.link,
+            bytes_per_s=reach.rates.get(step.device),
+            buckets=reach.pace.of_a_device(),
         )
 
 
 def _all(
-    worker: _Worker,
-    work: list[tuple[str, list[Switch]]],
-    at_once: int,
-    stop: threading.Event,
-) -> Iterator[Outcome]:
+    worker: _Worker, turns: "Turns[list[Switch]]", at_once: int, stop: threading.Event
+) -> Iterator[list[Outcome]]:
+    """Outcomes as they come, those that came at the same time together."""
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="device") as pool:
-        left = {pool.submit(worker, name, steps) for name, steps in work if steps}
+        left: dict[Future[list[Outcome]], str] = {}
         interrupted: KeyboardInterrupt | None = None
         try:
-            while left:
+            while turns or left:
+                left.update((pool.submit(worker, n, steps), n) for n, steps in turns.begin())
                 try:
-                    done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+                    done, _ = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
                 except KeyboardInterrupt as error:
                     stop.set()
                     interrupted = error
                     continue
                 for future in done:
-                    yield from future.result()
+                    turns.end(left.pop(future))
+                left.update((pool.submit(worker, n, steps), n) for n, steps in turns.begin())
+                yield [outcome for future in done for outcome in future.result()]
         except BaseException:  # whoever takes the outcomes has given up: so does everybody
             stop.set()
             raise
@@ -181,20 +175,16 @@ def _unchanged(step: Keep | Skip) -> Outcome:
     )
 
 
-def _aborted(step: Switch) -> Outcome:
+def _aborted(step: Switch, because: str, code: str = "DEPLOY > INTERRUPTED") -> Outcome:
     return Outcome(
         device=step.device,
         model=step.model,
         status=Status.ABORTED,
         was=step.was,
         release=step.release,
-        because="the rollout was halted before its turn",
-        code="ROLLOUT > GATE > HALTED",
+        because=because,
+        code=code,
     )
-
-
-def _failed(errand: Errand, status: Status, error: FleetError) -> Outcome:
-    return errand.outcome(status, error.message, code=error.code, hint=error.hint)
 
 
 def _bug(errand: Errand, error: Exception) -> Outcome:

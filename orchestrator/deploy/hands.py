@@ -1,14 +1,12 @@
 """The verbs of device.sh over one session: argv out, key=value lines back, refusals as errors."""
 
-import io
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
+from orchestrator.deploy.cargo import packed
 from orchestrator.errors import FleetError, Owner
 from orchestrator.inventory.device import Device
-from orchestrator.transport.transport import Transport
+from orchestrator.transport.transport import Source, Transport
 from orchestrator.values import sha256
 
 _MISSING = 90
@@ -19,7 +17,8 @@ _START = (
 _INSTALL = (
     'r=$1; case $r in "~/"*) r=$HOME/${r#"~/"};; esac; umask 077; '
     "d=$r/bin/$2; n=$r/bin/.new.$$; "
-    'mkdir -p "$n" && tar -x -f - -C "$n" && cat >/dev/null && sync && '
+    'mkdir -p "$n" && tar -x -f - -C "$n" && cat >/dev/null && '
+    '{ sync "$n"/* "$n" 2>/dev/null || sync; } && '
     '{ [ -f "$d/device.sh" ] || { rm -rf "$d"; mv "$n" "$d"; }; }; s=$?; '
     'rm -rf "$n" "$d/${n##*/}"; '
     'find "$r/bin" -mindepth 1 -maxdepth 1 -mtime +7 ! -name "$2" -exec rm -rf {} + 2>/dev/null; '
@@ -120,15 +119,15 @@ class Hands:
 
     def send(
         self,
-        files: Sequence[tuple[str, bytes]],
+        source: Source,
         verb: str,
         *args: str,
         timeout_s: float,
         sent: Callable[[int], None],
     ) -> Answer:
-        """Stream files into a verb that unpacks them."""
+        """Stream bytes into a verb; the script is there, or the verb before would have brought it."""
         argv = self._argv(verb, args)
-        done = self.transport.stream(packed(files), argv, timeout_s=timeout_s, sent=sent)
+        done = self.transport.stream(source, argv, timeout_s=timeout_s, sent=sent)
         return self._answer(verb, done.status, done.stdout, done.stderr)
 
     def _argv(self, verb: str, args: Sequence[str]) -> list[str]:
@@ -160,18 +159,6 @@ class Hands:
             because, holder = answer.one("because"), answer.one("owner")
             raise DeviceRefused(self.device.name, word, because, holder)
         return answer
-
-
-def packed(files: Sequence[tuple[str, bytes]]) -> BinaryIO:
-    """Files as a tar stream: equal files give equal bytes; nothing but names and contents."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in files:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o600
-            tar.addfile(entry, io.BytesIO(data))
-    buffer.seek(0)
-    return buffer
 
 
 def _last_line(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """One device: how to reach it, what kind it is, and what its owner says about it."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -16,10 +17,19 @@ StorageRoot = Annotated[str, Field(pattern=r"^(~/|/)[A-Za-z0-9._/@+-]+$")]
 """A folder on the device; may begin with ``~/``."""
 
 
+class Link(StrEnum):
+    """What a device's line is worth: `auto` finds out how fast it is."""
+
+    AUTO = "auto"
+    METERED = "metered"
+    FAST = "fast"
+
+
 class Device(Value):
     """A device as the inventory describes it, what its file and its profile say already filled in.
 
     Paths are relative to the site; `storage_root` is on the device and may begin with ``~/``.
+    `via` names the device through which this one is reached: a gateway, or jump host.
     """
 
     name: Name
@@ -34,6 +44,8 @@ class Device(Value):
     facts: DeclaredFacts = DeclaredFacts()
     python: str = "python3"
     storage_root: StorageRoot = "~/.fleet"
+    via: Name | None = None
+    link: Link = Link.AUTO
     emulated: bool = False
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.errors import nearest
-from orchestrator.inventory.device import Device, Group, Port, StorageRoot, Word
+from orchestrator.inventory.device import Device, Group, Link, Port, StorageRoot, Word
 from orchestrator.inventory.profile import Profile
-from orchestrator.values import Value
+from orchestrator.values import Name, Value
 from orchestrator.yamltext import Document
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ class Defaults(Value):
     known_hosts: str | None = None
     python: str | None = None
     storage_root: StorageRoot | None = None
+    via: Name | None = None
+    link: Link | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def read_inventory(texts: Iterable[tuple[str, str]]) -> Inventory:
     _refuse_names_of_two_things(documents, groups)
     devices = _devices(documents, profiles, groups)
     _refuse_bad_children(documents, groups)
+    _refuse_bad_ways(documents, devices)
     return Inventory(devices, groups, profiles)
 
 
@@ -167,6 +170,28 @@ def _refuse_bad_children(documents: Iterable[Document], groups: Mapping[str, Gro
                     ("groups", name, "children"),
                     hint="remove one of these from its parent's children",
                 )
+
+
+def _refuse_bad_ways(documents: Iterable[Document], devices: Mapping[str, Device]) -> None:
+    """Whoever is reached through another one must come to one that is reached directly."""
+    for document in documents:
+        for name in document.section("devices"):
+            way = [name]
+            while (via := devices[way[-1]].via) is not None:
+                where = ("devices", name, "via")
+                if via not in devices:
+                    raise document.refuse(
+                        f"device {name!r} is reached via unknown {via!r}{nearest(via, devices)}",
+                        where,
+                        hint="a gateway is a device, too: describe it under 'devices:'",
+                    )
+                if via in way:
+                    raise document.refuse(
+                        f"gateways lead to each other: {' > '.join([*way, via])}",
+                        where,
+                        hint="remove one of these",
+                    )
+                way.append(via)
 
 
 def _cycle_from(start: str, groups: Mapping[str, Group]) -> tuple[str, ...]:

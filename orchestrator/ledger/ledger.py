@@ -81,22 +81,17 @@ class Ledger:
 
     def append(self, run: str, outcome: Outcome, profile: str) -> None:
         """Write one outcome down; it is on the disk when this returns."""
+        self.append_all(run, [(outcome, profile)])
+
+    def append_all(self, run: str, outcomes: Iterable[tuple[Outcome, str]]) -> None:
+        """Write outcomes down, each with its device's profile; on the disk when this returns."""
+        newest = select(EntryRow.chain).order_by(col(EntryRow.seq).desc()).limit(1)
         with Session(self._writer) as session:
-            row = EntryRow(
-                run=run,
-                at=_now().isoformat(),
-                device=outcome.device,
-                model=outcome.model,
-                profile=profile,
-                status=outcome.status.value,
-                was=outcome.was,
-                release=outcome.release,
-                outcome=canonical(outcome).decode(),
-                chain="",
-            )
-            last = session.exec(select(EntryRow.chain).order_by(col(EntryRow.seq).desc())).first()
-            row.chain = _link(last or "", row)
-            session.add(row)
+            last = session.exec(newest).first() or ""
+            for outcome, profile in outcomes:
+                row = _entry_row(run, outcome, profile)
+                last = row.chain = _link(last, row)
+                session.add(row)
             session.commit()
 
     def end(self, run: str, verdict: str, because: str = "") -> None:
@@ -191,6 +186,14 @@ class Ledger:
                 by_fingerprint[outcome.fingerprint] = measured
         return found
 
+    def rates(self) -> dict[str, float]:
+        """By device: what its line carried when that was last measured, in bytes per second."""
+        found: dict[str, float] = {}
+        for entry in self.history():
+            if (rate := entry.outcome.bytes_per_s) is not None:
+                found.setdefault(entry.outcome.device, rate)
+        return found
+
     def history(self, device: str | None = None, limit: int | None = None) -> tuple[Entry, ...]:
         """Outcomes, newest first."""
         query = select(EntryRow, RunRow).join(RunRow).order_by(col(EntryRow.seq).desc())
@@ -246,6 +249,21 @@ def _engine(file: Path) -> Engine:
         connection.exec_driver_sql("begin immediate" if first else "begin")
 
     return engine
+
+
+def _entry_row(run: str, outcome: Outcome, profile: str) -> EntryRow:
+    return EntryRow(
+        run=run,
+        at=_now().isoformat(),
+        device=outcome.device,
+        model=outcome.model,
+        profile=profile,
+        status=outcome.status.value,
+        was=outcome.was,
+        release=outcome.release,
+        outcome=canonical(outcome).decode(),
+        chain="",
+    )
 
 
 def _link(last: str, row: EntryRow) -> str:

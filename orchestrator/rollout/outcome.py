@@ -41,7 +41,12 @@ class Smoke(Value):
 
 
 class Outcome(Value):
-    """One row of the ledger to be: what was tried on a device, and how it ended."""
+    """One row of the ledger to be: what was tried on a device, and how it ended.
+
+    `bytes_sent` counts what was streamed in all attempts, and `size_bytes` what a whole transfer
+    would have been; `sent_as` says how the difference came about, `bytes_per_s` what the line
+    carried when enough was sent to tell.
+    """
 
     device: str
     model: str
@@ -52,6 +57,10 @@ class Outcome(Value):
     code: str = ""
     hint: str = ""
     bytes_sent: int = 0
+    size_bytes: int = 0
+    sent_as: str = ""
+    bytes_per_s: float | None = None
+    attempts: int = 1
     seconds: float = 0.0
     smoke: Smoke | None = None
     fingerprint: str | None = None

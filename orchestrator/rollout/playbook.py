@@ -5,14 +5,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from orchestrator.catalog.assignment import Objective
+from orchestrator.inventory.device import Link
 from orchestrator.values import Name, Value
 from orchestrator.yamltext import Document
 
 _SIZE = re.compile(r"^([1-9][0-9]*%?|all|one-per-profile)$")
 _SHARE = re.compile(r"^[0-9]+%?$")
+_PERCENTAGE = re.compile(r"^[1-9][0-9]{2,4}%$")
 
 
 def _is_size(text: str) -> str:
@@ -31,6 +33,25 @@ Size = Annotated[str, BeforeValidator(str), AfterValidator(_is_size)]
 Share = Annotated[str, BeforeValidator(str), AfterValidator(_is_share)]
 
 
+def _is_percentage(text: str) -> str:
+    if not _PERCENTAGE.match(text):
+        raise ValueError("should be a percentage of a release's size of 100% or more")
+    return text
+
+
+def _is_counts(pairs: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(pairs))
+
+
+Counts = Annotated[
+    tuple[tuple[Name, Annotated[int, Field(ge=1, le=512)]], ...],
+    BeforeValidator(lambda raw: tuple(raw.items()) if isinstance(raw, dict) else raw),
+    AfterValidator(_is_counts),
+    PlainSerializer(dict, return_type=dict[str, int]),
+]
+"""Group → count, read from a mapping, kept as sorted pairs, written as a mapping."""
+
+
 class Wave(Value):
     """Some of the devices, rolled out together; the gate after it decides whether to go on."""
 
@@ -40,7 +61,11 @@ class Wave(Value):
 
 
 class Playbook(Value):
-    """How carefully to roll out."""
+    """How carefully to roll out, and at what cost.
+
+    A step is tried `attempts` times if the line fails, as long as no more than `send_at_most` of
+    the release's size has been sent to the device. `link` overrides what the inventory says.
+    """
 
     name: Name = "canary"
     objective: Objective = Objective.LATENCY
@@ -49,6 +74,11 @@ class Playbook(Value):
         Wave(name="rest", size="all", max_failed="10%"),
     )
     at_once: Annotated[int, Field(ge=1, le=512)] = 16
+    at_once_per_group: Counts = ()
+    at_once_per_gateway: Annotated[int, Field(ge=1, le=512)] | None = None
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    send_at_most: Annotated[str, AfterValidator(_is_percentage)] = "300%"
+    link: Link | None = None
     keep_releases: Annotated[int, Field(ge=2, le=50)] = 3
     confirm_within_s: Annotated[int, Field(ge=5, le=3600)] = 60
 

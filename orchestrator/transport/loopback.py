@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
-from orchestrator.transport.transport import Completed, DeviceUnreachable
+from orchestrator.transport.transport import Completed, DeviceUnreachable, Source
 
 _PIECE = 1 << 16
 
@@ -28,7 +27,7 @@ class LoopbackTransport:
 
     def stream(
         self,
-        source: BinaryIO,
+        source: Source,
         argv: Sequence[str],
         *,
         timeout_s: float,
@@ -55,7 +54,7 @@ class LoopbackTransport:
     def _exec(
         self,
         argv: Sequence[str],
-        source: BinaryIO | None,
+        source: Source | None,
         timeout_s: float,
         sent: Callable[[int], None],
     ) -> Completed:
@@ -96,7 +95,7 @@ class _Feeder(threading.Thread):
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        source: BinaryIO | None,
+        source: Source | None,
         sent: Callable[[int], None],
     ) -> None:
         super().__init__(daemon=True)

@@ -3,9 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import Protocol, TypeAlias
 
 from orchestrator.errors import FleetError, Owner
+
+Buffer: TypeAlias = bytes | memoryview
+"""Bytes, or a view of some that nobody changes."""
+
+
+class Source(Protocol):
+    """Where a stream comes from: an open binary file is one."""
+
+    def read(self, size: int, /) -> Buffer:
+        """At most `size` bytes, none at the end and only there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +29,16 @@ class Completed:
 
 
 class DeviceUnreachable(FleetError):
-    """The line is at fault: no route, no answer, or it went away in the middle."""
+    """The line is at fault: no route, no answer, or it went away in the middle.
+
+    `absent` says that nobody was there at all, so that trying again at once is in vain.
+    """
 
     path: tuple[str, ...] = ("TRANSPORT", "UNREACHABLE")
     owner = Owner.NETWORK
 
-    def __init__(self, device: str, because: str, *, hint: str = "") -> None:
-        self.device, self.because = device, because
+    def __init__(self, device: str, because: str, *, hint: str = "", absent: bool = False) -> None:
+        self.device, self.because, self.absent = device, because, absent
         super().__init__(
             f"{device}: {because}",
             hint=hint or f"is it switched on? then: fleet facts --target {device} --refresh",
@@ -67,7 +81,7 @@ class Transport(Protocol):
 
     def stream(
         self,
-        source: BinaryIO,
+        source: Source,
         argv: Sequence[str],
         *,
         timeout_s: float,

@@ -37,7 +37,14 @@ flush() { # flush PATH…: files and directories to the disk itself
     else sync "$@" 2>/dev/null || sync; fi
 }
 
-can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox)
+can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox); tried once
+    [ -e "$here/renames-links" ] && return 0
+    [ -e "$here/replaces-links" ] && return 1
+    if try_to_rename_links; then : >"$here/renames-links"; else : >"$here/replaces-links"; fi
+    [ -e "$here/renames-links" ]
+}
+
+try_to_rename_links() {
     rm -rf "$m/.try" && mkdir "$m/.try" || return 1
     ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null
     tried=$?
@@ -88,10 +95,21 @@ take_lease() { # take_lease OWNER SECONDS: a dead owner's lease is taken over
             sleep 1 # made a moment ago: let its owner be written, and look again
             continue
         fi
-        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && rm -rf "$m/lock.dead.$$"
+        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && stop_writer "$m/lock.dead.$$" &&
+            rm -rf "$m/lock.dead.$$"
     done
     [ -d "$m/lock" ] || refuse unwritable "cannot make $m/lock: $(mkdir "$m/lock" 2>&1); $(df_words)"
     refuse locked "another controller took the lease just now"
+}
+
+stop_writer() { # stop_writer LEASE: a stream whose line is lost must not write on
+    writer=''
+    { read -r writer <"$1/writer"; } 2>/dev/null
+    case $writer in '' | *[!0-9]* | "$$") return 0 ;; esac
+    if grep -q device.sh "/proc/$writer/cmdline" 2>/dev/null; then
+        kill -9 "-$writer" 2>/dev/null || kill -9 "$writer" 2>/dev/null
+    fi
+    rm -f "$1/writer"
 }
 
 sign_lease() { # sign_lease OWNER: whose it is, and until when
@@ -210,10 +228,15 @@ installed() {
 }
 
 hashes() { # hashes FOLDER: digest, bytes and name of every file in it
-    for file in "$1"/*; do
-        [ -f "$file" ] || continue
-        sum=$(sha256sum <"$file") || { say unreadable "${file##*/}"; continue; }
-        say file "${sum%% *} $(stat -c %s "$file") ${file##*/}"
+    set -- "$1"/*
+    [ -e "$1" ] || return 0
+    sums=$(sha256sum "$@" 2>/dev/null)
+    stat -c '%s %n' "$@" 2>/dev/null | while read -r bytes file; do
+        sum=${sums%%"  $file"*}
+        [ "$sum" != "$sums" ] || { say unreadable "${file##*/}"; continue; }
+        sum=${sum##*"
+"}
+        say file "$sum $bytes ${file##*/}"
     done
 }
 
@@ -230,15 +253,18 @@ current_hashes() {
 
 # --- verbs that change ------------------------------------------------------------------------
 
-prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
+prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES PYTHON
     use_model "$1" "$2"
     mkdir -p "$m/releases" "$m/staging" 2>/dev/null ||
         refuse unwritable "cannot make $m: $(mkdir -p "$m/releases" "$m/staging" 2>&1)"
     take_lease "$3" "$4"
+    stop_writer "$m/lock"
     settle
-    for left in "$m"/staging/* "$m"/lock.dead.* "$m"/.try "$m"/.current.new "$m"/.previous.new; do
-        [ "$left" = "$part" ] || rm -rf "$left"
+    for left in "$m"/staging/* "$m"/lock.dead.* "$m"/.try "$m"/.current.new "$m"/.previous.new \
+        "$part"/*.ops "$part"/*.lit; do
+        [ "$left" = "$part" ] || { [ ! -e "$left" ] && [ ! -L "$left" ]; } || rm -rf "$left"
     done
+    offer "$7"
     say current "$(linked current)"
     if [ -d "$made" ]; then rm -rf "$part"; hashes "$made"; say made 1; return 0; fi
     [ -d "$part" ] && hashes "$part"
@@ -253,6 +279,18 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
         refuse inodes "needs $6 inodes, and $free are free: $(df -i "$m" | tail -n 1)"
 }
 
+offer() { # offer PYTHON: releases of all models that are here, and what can be unpacked
+    for folder in "$root"/*/releases/*/manifest.json; do
+        [ -e "$folder" ] || continue
+        folder=${folder%/manifest.json}
+        model=${folder%/releases/*}
+        say has "${model##*/} ${folder##*/}"
+    done
+    command -v zstd >/dev/null 2>&1 && say unpacks zstd
+    command -v gunzip >/dev/null 2>&1 && say unpacks gzip
+    command -v "$1" >/dev/null 2>&1 && say unpacks python
+}
+
 available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUNTPOINT
     # shellcheck disable=SC2046 # into words
     set -- $(df "$1" "$m" 2>/dev/null | tail -n 1)
@@ -260,17 +298,105 @@ available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUN
     case ${1:-} in '' | *[!0-9]*) echo 0 ;; *) echo "$1" ;; esac
 }
 
-receive() { # receive MODEL RELEASE OWNER  <  tar of the files that are missing
-    use_model "$1" "$2"
-    holds "$3"
+# Every stream begins with `begin` and ends with `arrived`. CODEC is none, zstd, gzip or python
+# (which unpacks gzip where nothing else does). What arrived is hashed whole, whichever way it came.
+
+begin() { # begin OWNER: only one writes, and it can be found when its line is lost
+    holds "$1"
+    stop_writer "$m/lock"
     mkdir -p "$part" || refuse unwritable "cannot make $part"
-    said=$(tar -x -f - -C "$part" 2>&1) || {
-        cat >/dev/null
-        refuse transfer "$said; $(df_words)"
-    }
-    cat >/dev/null
+    echo $$ >"$m/lock/writer"
+}
+
+arrived() {
+    rm -f "$m/lock/writer"
     hashes "$part"
     flush "$part"/* "$part" "$m/staging"
+}
+
+unpacked() { # unpacked CODEC PYTHON: standard input as it was before it was compressed
+    case $1 in
+        zstd) zstd -dcq ;;
+        gzip) gunzip -c ;;
+        python) "$2" -c 'import gzip, shutil, sys
+shutil.copyfileobj(gzip.GzipFile(fileobj=sys.stdin.buffer), sys.stdout.buffer, 1 << 16)' ;;
+        *) cat ;;
+    esac
+}
+
+untar() { # untar CODEC PYTHON: files whole; one that is cut stays as far as it came
+    if [ "$1" = none ]; then tar -x -f - -C "$part"; else unpacked "$@" | tar -x -f - -C "$part"; fi
+}
+
+receive() { # receive MODEL RELEASE OWNER CODEC PYTHON [NAME BASE SHA256]…  <  tar of what is missing
+    use_model "$1" "$2"
+    begin "$3"
+    said=$(untar "$4" "$5" 2>&1) || refuse transfer "$said; $(df_words)"
+    cat >/dev/null
+    python=$5
+    shift 5
+    while [ $# -ge 3 ]; do
+        rebuild "$1" "$2" "$3"
+        shift 3
+    done
+    arrived
+}
+
+append() { # append MODEL RELEASE OWNER CODEC PYTHON NAME OFFSET  <  the rest of a file
+    use_model "$1" "$2"
+    begin "$3"
+    [ "$(stat -c %s "$part/$6" 2>/dev/null)" = "$7" ] ||
+        refuse moved-on "$6 is no longer $7 bytes long"
+    said=$({ unpacked "$4" "$5" >>"$part/$6"; } 2>&1) || refuse transfer "$said; $(df_words)"
+    arrived
+}
+
+adopt() { # adopt MODEL RELEASE OWNER [NAME PLACE]…: bytes that another release here has already
+    use_model "$1" "$2"
+    begin "$3"
+    shift 3
+    while [ $# -ge 2 ]; do
+        rm -f "$part/$1"
+        cp "$root/$2" "$part/$1" 2>/dev/null || rm -f "$part/$1"
+        shift 2
+    done
+    arrived
+}
+
+rebuild() { # rebuild NAME BASE SHA256: a file from pieces of one that is here and of NAME.lit
+    to=$part/$1
+    base=$root/$2
+    sum=$(sha256sum <"$base" 2>/dev/null)
+    if [ "${sum%% *}" = "$3" ]; then
+        rm -f "$to"
+        if command -v "$python" >/dev/null 2>&1; then
+            "$python" -c "$join" "$to" "$base"
+        else
+            join
+        fi
+    fi
+    rm -f "$to.ops" "$to.lit"
+}
+
+join='import sys
+to, base = sys.argv[1:]
+with open(to, "wb") as new, open(base, "rb") as old, open(to + ".lit", "rb") as lit:
+    for line in open(to + ".ops"):
+        source, first, left = line.split()
+        source, left = old if source == "old" else lit, int(left)
+        source.seek(int(first) - 1)
+        while left:
+            piece = source.read(min(left, 1 << 20))
+            if not piece:
+                sys.exit("a piece is missing")
+            new.write(piece)
+            left -= len(piece)'
+
+join() { # the same in shell
+    while read -r from first count; do
+        case $from in old) from=$base ;; *) from=$to.lit ;; esac
+        tail -c "+$first" "$from" 2>/dev/null | head -c "$count"
+    done <"$to.ops" >"$to"
 }
 
 holds() { # holds OWNER: whether the lease is still ours
@@ -390,6 +516,8 @@ case $verb in
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
     receive) receive "$@" ;;
+    append) append "$@" ;;
+    adopt) adopt "$@" ;;
     smoke) smoke "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;

@@ -8,8 +8,9 @@ import pytest
 
 from orchestrator.lab.errors import NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
+from orchestrator.transport.login import Address
 from orchestrator.transport.loopback import LoopbackTransport
-from orchestrator.transport.ssh import Address, SshTransport
+from orchestrator.transport.ssh import SshTransport
 from orchestrator.transport.transport import Transport
 
 
@@ -46,13 +47,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     lab.down()
 
 
-@pytest.fixture(params=["ssh", "loopback"])
+@pytest.fixture(params=["ssh", "ssh packet by packet", "loopback"])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Transport]:
     """Open a session, by each of the transports."""
     if request.param == "loopback":
         return lambda: LoopbackTransport("here", tmp_path)
     address = request.getfixturevalue("bench").address()
-    return lambda: SshTransport(address)
+    return lambda: SshTransport(address, bursts=request.param == "ssh")
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from orchestrator.transport.ssh import SshTransport, shown_host_key
+from orchestrator.transport.login import shown_host_key
+from orchestrator.transport.ssh import SshTransport
 from orchestrator.transport.transport import (
     DeviceUnreachable,
     HostKeyChanged,
@@ -177,3 +179,15 @@ def test_a_line_cut_while_a_command_runs_is_the_lines_fault(bench, tmp_path):
         with pytest.raises(DeviceUnreachable, match="went away in the middle"):
             transport.run(["sleep", "10"], timeout_s=20)
         transport.close()
+
+
+def test_many_sessions_are_opened_at_the_same_time(bench):
+    def ask(name: str) -> bytes:
+        with SshTransport(bench.address(name)) as transport:
+            return transport.run(["cat", "/etc/hostname"], timeout_s=20).stdout
+
+    names = ["jetson-01", "pi-01"] * 20
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, names))
+
+    assert found == [f"{name}\n".encode() for name in names]

@@ -142,9 +142,22 @@ class Site:
         text = _PLAYBOOK.format(name=name, waves=waves, confirm_s=confirm_s)
         (self.folder / "playbooks" / f"{name}.yaml").write_text(text)
 
-    def offer(self, version: str, *, size: int = 0, **limits: float) -> str:
-        """Put a version into the catalog and the lock, as a build would; its release."""
-        model, golden = made_model(version, size)
+    def offer(
+        self,
+        version: str,
+        *,
+        size: int = 0,
+        name: str = MODEL,
+        k: str = "",
+        even: bool = False,
+        **limits: float,
+    ) -> str:
+        """Put a version into the catalog and the lock, as a build would; its release.
+
+        Versions of the same length have the same ballast, `even` or noise; those with the same
+        `k` are the same file.
+        """
+        model, golden = made_model(k or version, size, even)
         store = self.store
         artifact = LockedArtifact(
             variant="onnx-float32",
@@ -162,7 +175,7 @@ class Site:
             ),
         )
         locked = LockedModel(
-            name=MODEL,
+            name=name,
             version=version,
             source=sha256(model),
             preprocessing=Preprocessing(),
@@ -175,7 +188,7 @@ class Site:
             "variants": ["onnx-float32"],
             "limits": limits,
         }
-        (self.inventory / "models.yaml").write_text(json.dumps({"models": {MODEL: entry}}))
+        (self.inventory / "models.yaml").write_text(json.dumps({"models": {name: entry}}))
         store.add(locked.manifest("onnx-float32").data)
         Fleet(self.folder).site.write_lock(Lock(models=(locked,)))
         return locked.manifest("onnx-float32").release
@@ -293,12 +306,13 @@ def assert_whole(site: Site, device: str) -> None:
 
 
 @cache
-def made_model(version: str, size: int) -> tuple[bytes, bytes]:
+def made_model(version: str, size: int, even: bool) -> tuple[bytes, bytes]:
     """y = k·x with a k of the version's own, `size` bytes of ballast, and two golden cases."""
     k = np.float32(1 + int(sha256(version.encode())[:4], 16) / 1000)
     weights = [numpy_helper.from_array(np.array([k], np.float32), "k")]
     if size:
-        noise = np.random.default_rng(len(version)).integers(0, 255, size, np.uint8)
+        highest = 2 if even else 255
+        noise = np.random.default_rng(len(version)).integers(0, highest, size, np.uint8)
         weights.append(numpy_helper.from_array(noise, "ballast"))
     shape = [1, 4]
     graph = helper.make_graph(

@@ -11,10 +11,19 @@ from typing import BinaryIO
 import pytest
 
 from orchestrator.app import Fleet
-from orchestrator.inventory.device import Device
+from orchestrator.deploy.choice import There
+from orchestrator.deploy.deliver import deliver
+from orchestrator.deploy.errand import Errand
+from orchestrator.deploy.goods import Goods
+from orchestrator.deploy.hands import Hands
+from orchestrator.deploy.switch import there
+from orchestrator.inventory.device import Device, Link
+from orchestrator.inventory.profile import Runtime
 from orchestrator.rollout.drift import Finding
+from orchestrator.rollout.plan import Switch
 from orchestrator.transport.loopback import LoopbackTransport
 from orchestrator.transport.transport import Completed, Transport
+from orchestrator.values import sha256
 
 
 class ShellTransport(LoopbackTransport):
@@ -138,3 +147,66 @@ def test_a_switch_without_its_confirmation_goes_back_under_every_shell(site, too
     assert switched
     assert not current.is_symlink()
     assert fleet.deploy().startswith("succeeded")
+
+
+@pytest.mark.parametrize("python", ["python3", "nosuch"])
+def test_a_delta_a_copy_and_a_resumed_file_arrive_whole_under_every_shell(
+    site, tools, tmp_path, python
+):
+    home = tmp_path / "home"
+    home.mkdir()
+    site.offer("1.0", size=300_000)
+    HereFleet(site.folder, home, tools).deploy()
+    site.offer("2.0", size=300_000)
+    site.describe("pi-01", python=python, link="metered")
+    fleet = HereFleet(site.folder, home, tools)
+    errand = made_errand(fleet)
+    hands = Hands(fleet.connect(fleet.device("pi-01")), fleet.device("pi-01"), fleet._scripts)
+
+    changed = prepared(hands, errand)
+    deliver(hands, errand, changed)
+    by_delta, errand.sent_as = errand.sent_as, []
+    part = home / ".fleet" / "scale" / "staging" / f"{errand.step.release}.part"
+    whole = (part / "model.onnx").read_bytes()
+    with (part / "model.onnx").open("r+b") as file:
+        file.truncate(123_457)
+    errand.known = {}
+    deliver(hands, errand, prepared(hands, errand))
+    again = (part / "model.onnx").read_bytes()
+
+    assert by_delta == ["delta"]
+    assert errand.sent_as[0] == "resumed"
+    assert sha256(whole) == sha256(again) == errand.wanted["model.onnx"]
+    assert sorted(path.name for path in part.iterdir()) == sorted(errand.wanted)
+
+
+def made_errand(fleet: HereFleet) -> Errand:
+    """What a worker would be given for the only step of a plan."""
+    locked = fleet.site.lock().models[0]
+    manifest = locked.manifest("onnx-float32")
+    step = Switch(
+        device="pi-01",
+        model="scale",
+        was=fleet.ledger.history("pi-01")[0].outcome.release,
+        release=manifest.release,
+        manifest=manifest.sha256,
+        runtime=Runtime.ONNXRUNTIME,
+        bytes_to_send=manifest.size_bytes,
+        because="",
+    )
+    return Errand(
+        step=step,
+        manifest=manifest,
+        playbook=fleet.site.playbook("all"),
+        owner="me",
+        goods=Goods(fleet.contents),
+        known=fleet.ledger.manifests(),
+        stopped=lambda: False,
+        watch=lambda progress: None,
+        link=Link.METERED,
+    )
+
+
+def prepared(hands: Hands, errand: Errand) -> There:
+    words = (errand.step.model, errand.step.release, errand.owner, "600", "1", "1")
+    return there(hands.call("prepare", *words, hands.device.python))

@@ -11,7 +11,8 @@ from examples import NOON, complaint, device, digest_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.deploy.hands import Answer, BadAnswer, DeviceRefused, Hands, Scripts, packed
+from orchestrator.deploy.cargo import packed
+from orchestrator.deploy.hands import Answer, BadAnswer, DeviceRefused, Hands, Scripts
 from orchestrator.deploy.probe import (
     current_files,
     observe,
@@ -42,7 +43,7 @@ class Tape:
         return self.answers.pop(0)
 
     def stream(self, source: BinaryIO, argv, *, timeout_s, sent=lambda count: None) -> Completed:
-        self.streamed.append(source.read())
+        self.streamed.append(source.read(-1))
         return self.run(argv, timeout_s=timeout_s)
 
     def close(self) -> None:

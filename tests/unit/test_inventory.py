@@ -234,6 +234,19 @@ def test_groups_that_contain_each_other_are_shown_as_a_circle():
     assert hint == "remove one of these from its parent's children"
 
 
+def test_gateways_that_lead_to_each_other_are_shown_as_a_circle():
+    message, hint = refusal(
+        """
+        devices:
+          a: {address: a, user: u, profile: pi, via: b}
+          b: {address: b, user: u, profile: pi, via: a}
+        """
+    )
+
+    assert message == "a.yaml:3: gateways lead to each other: a > b > a"
+    assert hint == "remove one of these"
+
+
 def test_a_group_that_contains_itself_is_refused():
     message, _ = refusal("groups:\n  a: {children: [a]}\n")
 

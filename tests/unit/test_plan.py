@@ -41,6 +41,7 @@ from orchestrator.rollout.plan import (
     write_plan,
 )
 from orchestrator.rollout.playbook import Playbook, Wave, read_playbook, waves
+from orchestrator.values import canonical
 
 V1, V2, V3 = manifest("1.0.0"), manifest("2.0.0"), manifest("3.0.0", "onnx-int8")
 
@@ -442,6 +443,9 @@ def test_sizes_may_be_numbers_or_words():
         ("- {name: a, sise: 1}", "2: 'size' is missing in 'waves.0'"),
         ("- {name: a, size: 1, max_fail: 1}", "2: unknown key 'max_fail'; did you mean"),
         ("at_once: 0", "2: 'at_once' is 0: should be greater than or equal to 1"),
+        ("at_once_per_group: {a: 0}", "2: 'a' is 0: should be greater than or equal to 1"),
+        ("send_at_most: 50%", "2: 'send_at_most' is '50%': should be a percentage of a release's"),
+        ("link: slow", "2: 'link' is 'slow': should be 'auto', 'metered' or 'fast'"),
         ("keep_releases: 1", "2: 'keep_releases' is 1: should be greater than or equal to 2"),
         ("objective: speed", "2: 'objective' is 'speed': should be 'latency', 'accuracy' or"),
         ("wave: []", "2: unknown key 'wave'; did you mean 'waves'?"),
@@ -454,6 +458,13 @@ def test_a_playbook_that_cannot_be_meant_is_refused_where_it_is_wrong(line, said
         read_playbook(text, "p.yaml")
 
     assert caught.value.message.startswith(f"p.yaml:{said}")
+
+
+def test_limits_of_groups_are_kept_in_order_and_survive_the_plans_file():
+    book = read_playbook("at_once_per_group: {b: 2, a: 1}\nlink: metered\n", "p.yaml")
+
+    assert book.at_once_per_group == (("a", 1), ("b", 2))
+    assert Playbook.model_validate_json(canonical(book)) == book
 
 
 def test_a_playbook_without_waves_is_refused():
