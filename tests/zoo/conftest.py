@@ -21,6 +21,7 @@ from orchestrator.build.builder import Builder, BuildEvent, Finished
 from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import Failed, Result
 from orchestrator.build.store import Store
+from orchestrator.build.workers import Job, Room
 from orchestrator.catalog.model import Model
 from orchestrator.cli.main import app
 from orchestrator.errors import FleetError
@@ -141,15 +142,21 @@ class Zoo:
 class Here:
     """Does the builder's jobs in this process: two hundred small ONNX ones, and no TensorFlow."""
 
-    def __init__(self, work: Path, count: int, deadline_s: float) -> None:
+    def __init__(self, work: Path, room: Room, deadline_s: float) -> None:
         self._folder = work / "here"
         self._count = 0
 
-    def run(self, name: str, job_for: Callable[[Path], object]) -> tuple[Result, Path]:
+    def run(
+        self,
+        name: str,
+        job_for: Callable[[Path], Job],
+        begun: Callable[[str], None] = lambda step: None,
+    ) -> tuple[Result, Path]:
         self._count += 1
         folder = self._folder / f"{name}-{self._count}"
         folder.mkdir(parents=True, exist_ok=True)
         job = job_for(folder / "out")
+        begun(job.step)
         try:
             result = worker.done(job)
             worker._sign(job)
