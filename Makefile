@@ -1,5 +1,5 @@
 # One word each; CI and people use the same ones.
-.PHONY: demo test test-fast check format bench docs setup system lock clean
+.PHONY: demo test test-fast check format zoo bench docs setup system lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -27,6 +27,9 @@ check: setup  ## style, types, import contracts, generated pages
 format: setup  ## put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+zoo: setup system  ## models people really have, from source to device; writes docs/zoo.md
+	FLEET_ZOO_TABLE=docs/zoo.md $(BIN)/pytest tests/zoo
 
 bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/cli/start.py

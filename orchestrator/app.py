@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.artifact.dominance import marked
-from orchestrator.artifact.lock import LockedArtifact, LockedModel
+from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.assignment import Assigned
+from orchestrator.catalog.ladder import ladders
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget, FleetError, NotFound
 from orchestrator.inventory.device import Device
@@ -27,9 +28,10 @@ from orchestrator.site import Site
 if TYPE_CHECKING:
     from orchestrator.artifact.bought import Bought, Packed
     from orchestrator.build.anatomy import Anatomy
-    from orchestrator.build.builder import BuildEvent
+    from orchestrator.build.builder import Builder, BuildEvent
     from orchestrator.build.collection import Garbage
     from orchestrator.build.verification import Compared
+    from orchestrator.catalog.variant import Format as Form
     from orchestrator.deploy.claim import Claim
     from orchestrator.deploy.errand import Progress
     from orchestrator.deploy.execute import Report
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.transport.login import Address
     from orchestrator.transport.transport import Transport
     from orchestrator.trust.hostkeys import HostKey
+    from orchestrator.web.report import Sensed
 
 T = TypeVar("T")
 AT_ONCE = 32
@@ -96,28 +99,55 @@ class Fleet:
         jobs: int | None = None,
         deadline_s: float = 900.0,
         force: bool = False,
+        ladder: bool = False,
+        trust: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
-        """Make what is missing of some models and write the lock after each."""
+        """Make what is missing of some models and write the lock after each.
+
+        With `ladder`, the variants of each format are made from the top rung down, one after the
+        other, until one is accepted; see `orchestrator.catalog.ladder`. Code inside a model is
+        refused unless `trust` says that whoever made it may run it here.
+        """
+        builder = self._builder(jobs, deadline_s, trust=trust)
+
+        def made(model: Model, wanted: Collection[str] | None) -> LockedModel:
+            seen = partial(watch, model.name)
+            built = builder.build(model, variants=wanted, force=force, watch=seen)
+            self._keep(model, built)
+            return built
+
+        for model in [self.site.model(name) for name in names or self.site.models]:
+            if not ladder:
+                made(model, variants)
+                continue
+            for rungs in ladders(model.variants):
+                for rung in rungs:
+                    if made(model, (rung,)).artifacts[0].status is Status.ACCEPTED:
+                        break
+
+    def _builder(
+        self, jobs: int | None = None, deadline_s: float = 900.0, *, trust: bool = False
+    ) -> "Builder":
         from orchestrator.build.builder import Builder
         from orchestrator.build.store import Store
 
         state = self.settings.state
-        builder = Builder(
+        return Builder(
             self.settings.inventory,
             Store(state / "store"),
             state / "build",
             jobs=jobs,
             deadline_s=deadline_s,
+            trust=trust,
         )
-        for model in [self.site.model(name) for name in names or self.site.models]:
-            built = builder.build(
-                model, variants=variants, force=force, watch=partial(watch, model.name)
-            )
-            merged = self.site.lock().merged(built)
-            whole = merged.find(model.name)
-            assert whole is not None
-            self.site.write_lock(merged.merged(marked(model, whole)))
+
+    def _keep(self, model: Model, built: LockedModel) -> None:
+        """Put what was built into the lock, and mark what is dominated now."""
+        merged = self.site.lock().merged(built)
+        whole = merged.find(model.name)
+        assert whole is not None
+        self.site.write_lock(merged.merged(marked(model, whole)))
 
     def verify(
         self,
@@ -125,6 +155,7 @@ class Fleet:
         *,
         variants: Collection[str] | None = None,
         jobs: int | None = None,
+        trust: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> "tuple[Compared, ...]":
         """Make locked artifacts again in a scratch folder and compare their digests."""
@@ -133,7 +164,14 @@ class Fleet:
         models = [self.site.model(name) for name in names or self.site.models]
         inventory, state = self.settings.inventory, self.settings.state
         return verified(
-            models, self.site.lock(), inventory, state, variants=variants, jobs=jobs, watch=watch
+            models,
+            self.site.lock(),
+            inventory,
+            state,
+            variants=variants,
+            jobs=jobs,
+            trust=trust,
+            watch=watch,
         )
 
     def collect(self, *, unused_days: float = 30.0, dry_run: bool = False) -> "Garbage":
@@ -167,7 +205,8 @@ class Fleet:
             raise NotFound("artifact", named, known)
         self.contents(artifact.sha256)
         file = Store(self.settings.state / "store").path(artifact.sha256)
-        return artifact, inspect(file, artifact.format)
+        anatomy = inspect(file, artifact.format)
+        return artifact, anatomy.model_copy(update={"size_bytes": artifact.whole_bytes})
 
     def bought(self, named: str) -> "Bought | None":
         """What pruning buys an artifact beside its unpruned twin; None where it is not pruned."""
@@ -179,19 +218,41 @@ class Fleet:
         if artifact is None or artifact.sparsity is None:
             return None
         pair = (artifact, twin_of(locked, artifact))
-        packed = self._packed({each.sha256 for each in pair if each and each.sha256})
+        packed = self._packed(each for each in pair if each is not None)
         return of_variant(locked, artifact, packed)
 
-    def report(self, names: Sequence[str]) -> str:
-        """A self-contained page about some built models, compressed sizes included."""
-        from orchestrator.web.report import report
+    def report(self, names: Sequence[str], *, sensitivity: bool = False) -> str:
+        """A self-contained page about some built models, compressed sizes included.
+
+        With `sensitivity`, what is sensitive to int8 is found out for every model that has
+        calibration data, where it is not known from a mixed variant.
+        """
+        from orchestrator.web.report import Beside, report
 
         models = [self.locked(name) for name in names or self.site.models]
-        packed = self._packed({a.sha256 for model in models for a in model.artifacts if a.sha256})
-        return report(models, self.site.template("pages/report.html").decode(), packed)
+        sensed = self._sensed(models) if sensitivity else {}
+        packed = self._packed(a for model in models for a in model.artifacts)
+        beside = Beside(packed=packed, sensed=sensed)
+        return report(models, self.site.template("pages/report.html").decode(), beside)
 
-    def _packed(self, digests: Iterable[str]) -> "dict[str, Packed]":
-        """The bytes of artifacts after compression, by digest."""
+    def _sensed(self, models: Sequence[LockedModel]) -> "dict[tuple[str, Form], Sensed]":
+        from orchestrator.build.cache import Failure
+        from orchestrator.web.report import Sensed
+
+        builder = self._builder()
+        found = {}
+        for locked in models:
+            mixed = {a.format for a in locked.artifacts if a.mixture}
+            built = {a.format for a in locked.artifacts if a.sha256 and not a.format.translated}
+            for form in sorted(built - mixed):
+                blocks = builder.sensitivity(self.site.model(locked.name), form)
+                because = blocks.because if isinstance(blocks, Failure) else ""
+                known = () if isinstance(blocks, Failure) else blocks
+                found[(locked.name, form)] = Sensed(known, because=because)
+        return found
+
+    def _packed(self, artifacts: "Iterable[LockedArtifact]") -> "dict[str, Packed]":
+        """The bytes of artifacts after compression, all parts together, by digest."""
         import gzip
 
         import zstandard
@@ -200,8 +261,8 @@ class Fleet:
 
         compressor = zstandard.ZstdCompressor(level=19)
         found = {}
-        for digest in sorted(digests):
-            data = self.contents(digest)
+        for digest, parts in sorted({(a.sha256, a.parts) for a in artifacts if a.sha256}):
+            data = b"".join(self.contents(part) for part in parts)
             small = len(gzip.compress(data, 9, mtime=0)), len(compressor.compress(data))
             found[digest] = Packed(*small)
         return found

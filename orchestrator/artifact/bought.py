@@ -103,7 +103,7 @@ def _costs(artifact: LockedArtifact, packed: Mapping[str, Packed]) -> Costs:
     figures, small = artifact.figures, packed.get(artifact.sha256 or "")
     return Costs(
         variant=artifact.variant,
-        size_bytes=artifact.size_bytes,
+        size_bytes=artifact.whole_bytes,
         gzip_bytes=small.gzip if small else None,
         zstd_bytes=small.zstd if small else None,
         value=figures.value if figures else None,

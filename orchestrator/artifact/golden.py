@@ -13,14 +13,21 @@ TOLERANCE: dict[Precision, float] = {
     Precision.INT8_DYNAMIC: 5e-2,
     Precision.INT8_WEIGHTS: 1e-3,
     Precision.INT8: 5e-2,
+    Precision.MIXED: 5e-2,
     Precision.INT8_IO: 5e-2,
     Precision.INT8_SYMMETRIC: 5e-2,
-    Precision.INT16X8: 1e-2,
+    Precision.INT16X8: 1e-3,
+    Precision.AS_IS: 5e-2,
 }
-"""How far a float output may be off, as a share of that output's range over all golden cases.
+"""How far an output may be off, as a share of that output's range over all golden cases.
 
 Kernels of other CPUs add in another order and, quantized, may round to a neighbouring step; the
-shares leave room for that and for nothing else. Integer outputs must be equal.
+shares leave room for that and for nothing else. Outputs that are integers by nature must be equal.
+
+Measured on two trained CNNs, each file run by unlike kernels (LiteRT: XNNPACK, built-in and
+reference ones; ONNX Runtime: fused and unfused): weight-only int8 9e-7, as float32; int16x8 equal;
+float16 in ONNX 2e-3 where half precision is computed with rather than converted; int8 0.4 to 2.4 %
+(6 steps of 255), symmetric int8 up to 3.1 %.
 """
 
 

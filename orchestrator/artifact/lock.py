@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
+from orchestrator.artifact.mixture import Mixture
 from orchestrator.catalog.assignment import Figures, Offer
 from orchestrator.catalog.model import Limits, Model, Preprocessing
 from orchestrator.catalog.pruning import Sparsity
@@ -43,7 +44,7 @@ class LockedArtifact(Value):
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
     A variant that failed or cannot be built here has no bytes and says why. `weights` is the
     second file of a format that keeps them apart from the graph (OpenVINO), `sparsity` what
-    pruning achieved, where the variant is pruned.
+    pruning achieved, where the variant is pruned, `mixture` what the search for a mixed one found.
     """
 
     variant: Name
@@ -56,7 +57,18 @@ class LockedArtifact(Value):
     weights: LockedFile | None = None
     figures: Figures | None = None
     golden: GoldenSet | None = None
+    mixture: Mixture | None = Field(default=None, exclude_if=lambda value: value is None)
     sparsity: Sparsity | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The digests of the files that the runtime loads."""
+        return tuple(d for d in (self.sha256, self.weights and self.weights.sha256) if d)
+
+    @property
+    def whole_bytes(self) -> int:
+        """The size of the files that the runtime loads."""
+        return self.size_bytes + (self.weights.size_bytes if self.weights else 0)
 
 
 class LockedModel(Value):
@@ -79,8 +91,7 @@ class LockedModel(Value):
         """The digests of all bytes that are named."""
         named = {self.labels.sha256} if self.labels else set()
         for each in self.artifacts:
-            parts = (each.sha256, each.weights and each.weights.sha256)
-            named |= {d for d in (*parts, each.golden and each.golden.sha256) if d}
+            named |= {*each.parts, *({each.golden.sha256} if each.golden else ())}
         return frozenset(named)
 
     def manifest(self, variant: str) -> Manifest:

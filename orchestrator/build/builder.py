@@ -9,23 +9,27 @@ from pathlib import Path
 from typing import TypeAlias
 
 from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, Status
+from orchestrator.artifact.mixture import Block
 from orchestrator.build import onnx2tf
 from orchestrator.build.cache import Cache, Digests, Failure, Meanings
-from orchestrator.build.failures import BadGolden
+from orchestrator.build.failures import BadGolden, code_inside
+from orchestrator.build.impossible import impossible
 from orchestrator.build.jobs import Identified, Identify, Samples
-from orchestrator.build.making import Making, Order, Outcome, recalled
-from orchestrator.build.recipes import Ingredients, measurement_key
+from orchestrator.build.locking import absent, locked
+from orchestrator.build.making import Making, Order, recalled
+from orchestrator.build.recipes import Ingredients
 from orchestrator.build.source_files import (
     data_sha256,
     judged_by,
+    kind,
     labels_bytes,
     source_sha256,
 )
 from orchestrator.build.store import Store
-from orchestrator.build.verdict import NO_CALIBRATION, verdict
+from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION
 from orchestrator.build.workers import Room, Workers, cores_here, memory_here
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Format, Variant
+from orchestrator.catalog.variant import Format, Precision, Recipe, Variant
 from orchestrator.errors import NotFound
 
 
@@ -71,6 +75,7 @@ class Builder:
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
     run at once (default: one a core), no more than memory bears, none longer than `deadline_s`.
+    Code inside a model (a Lambda layer) is refused unless its maker is trusted: `trust`.
     """
 
     def __init__(
@@ -81,9 +86,10 @@ class Builder:
         *,
         jobs: int | None = None,
         deadline_s: float = 900.0,
+        trust: bool = False,
     ) -> None:
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
-        self._jobs, self._deadline_s = jobs or cores_here(), deadline_s
+        self._jobs, self._deadline_s, self._trust = jobs or cores_here(), deadline_s, trust
         self._cache = Cache(self._work / "cache", store)
         self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
 
@@ -131,6 +137,28 @@ class Builder:
             artifacts=tuple(done[variant.name] for variant in wanted),
         )
 
+    def sensitivity(self, model: Model, form: Format) -> tuple[Block, ...] | Failure:
+        """How sensitive the blocks of a model's float32 variant are to int8, found out once.
+
+        Raises:
+            BadSource, BadData, BadInput: a file that cannot be meant.
+            MissingTool: a library for it is not installed.
+        """
+        if model.data.calibration is None:
+            return Failure(because=NO_CALIBRATION)
+        order = self._order(model)
+        recipe = Recipe(format=form, precision=Precision.MIXED)
+        if order.ingredients.from_onnx and form is Format.TFLITE and not order.ingredients.onnx2tf:
+            return Failure(because=onnx2tf.MISSING)
+        workers = self._workers()
+        try:
+            making = Making(order, self._cache, self._store, workers, force=False)
+            found = making.sensitivity(recipe, lambda step: None)
+        finally:
+            workers.stop()
+            workers.close()
+        return found if isinstance(found, Failure) else found.blocks
+
     def _workers(self) -> Workers:
         return Workers(self._work, Room(self._jobs, memory_here()), self._deadline_s)
 
@@ -142,12 +170,14 @@ class Builder:
                 hint="name some samples in models.yaml under data.evaluation or golden.inputs",
             )
         digests = Digests(self._work / "cache" / "files.json")
-        source = self._meaning(model, source_sha256(model, self._catalog, digests))
+        found = self._meaning(model, source_sha256(model, self._catalog, digests))
+        if found.code and not self._trust:
+            raise code_inside(found.code, model.source)
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
         training = data_sha256(model.data.training, self._catalog, digests)
-        suffix = Path(model.source).suffix.lower()
+        suffix = kind(self._catalog / model.source)
         ingredients = Ingredients(
-            source=source,
+            source=found.digest,
             suffix=suffix,
             evaluation=evaluation,
             calibration=calibration,
@@ -157,7 +187,11 @@ class Builder:
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
             check=model.data.check,
+            acceptance=model.acceptance.for_search,
             onnx2tf=onnx2tf.installed(self._toolchain) if suffix == ".onnx" else None,
+            legacy=found.legacy,
+            trusted=found.code,
+            quantized=found.quantized,
         )
         samples = Samples(
             folder=str(self._catalog),
@@ -171,11 +205,11 @@ class Builder:
         )
         python = onnx2tf.python_of(self._toolchain)
         path = self._catalog / model.source
-        metric = model.acceptance.metric
-        return Order(model.name, path, model.source, ingredients, samples, python, metric)
+        acceptance = model.acceptance
+        return Order(model.name, path, model.source, ingredients, samples, python, acceptance)
 
-    def _meaning(self, model: Model, raw: str) -> str:
-        """The semantic digest of a source, found out once for the same bytes.
+    def _meaning(self, model: Model, raw: str) -> Identified:
+        """What a source is and the digest of what it means, found out once for the same bytes.
 
         Where it cannot be found out, the digest of the bytes stands for it: whoever converts the
         source will say what is wrong.
@@ -192,21 +226,22 @@ class Builder:
             workers.stop()
             workers.close()
         if not isinstance(result, Identified):
-            return raw
-        meanings.put(raw, result.digest)
-        return result.digest
+            return Identified(digest=raw)
+        meanings.put(raw, result)
+        return result
 
     def _without_work(
         self, model: Model, order: Order, variant: Variant, *, force: bool
     ) -> LockedArtifact | None:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
-        needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
-        if needs_onnx2tf and order.ingredients.onnx2tf is None:
-            return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
+        if because := impossible(order.ingredients, variant.recipe):
+            return absent(order, variant, Status.UNBUILDABLE, because)
         if variant.precision.calibrated and order.ingredients.calibration is None:
-            return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
+            return absent(order, variant, Status.REJECTED, NO_CALIBRATION)
+        if variant.precision.searched and order.ingredients.evaluation is None:
+            return absent(order, variant, Status.REJECTED, NO_EVALUATION)
         outcome = None if force else recalled(self._cache, order.ingredients, variant.recipe)
-        return None if outcome is None else _locked(model, order, variant, outcome)
+        return None if outcome is None else locked(model, order, variant, outcome)
 
     def _made(
         self,
@@ -234,7 +269,7 @@ class Builder:
             except BaseException as error:  # noqa: BLE001 raised again in the calling thread
                 news.put(error)
                 return
-            artifact = _locked(model, order, variant, outcome)
+            artifact = locked(model, order, variant, outcome)
             took_s = time.monotonic() - began
             log = outcome.measurement.log if isinstance(outcome.measurement, Failure) else ""
             news.put(Finished(variant.name, artifact, cached=False, seconds=took_s, log=log))
@@ -264,42 +299,3 @@ def _wanted(model: Model, names: Collection[str] | None) -> list[Variant]:
         if name not in known:
             raise NotFound("variant", name, known, hint=f"{model.name} has {', '.join(known)}")
     return [variant for variant in model.variants if names is None or variant.name in names]
-
-
-def _absent(order: Order, variant: Variant, status: Status, because: str) -> LockedArtifact:
-    return LockedArtifact(
-        variant=variant.name,
-        key=measurement_key(order.ingredients, variant.recipe),
-        status=status,
-        because=because,
-        format=variant.format,
-    )
-
-
-def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> LockedArtifact:
-    """The artifact with its verdict, which is no part of what is cached."""
-    conversion, measurement = outcome.conversion, outcome.measurement
-    if isinstance(conversion, Failure) or isinstance(measurement, Failure):
-        failure = conversion if isinstance(conversion, Failure) else measurement
-        assert isinstance(failure, Failure)
-        return _absent(order, variant, Status.FAILED, failure.because)
-    figures = measurement.figures
-    reference = variant.recipe == variant.recipe.reference
-    if reference:
-        figures = figures.model_copy(update={"max_abs_diff": conversion.max_abs_diff})
-    status, because = verdict(model.acceptance, figures, reference=reference)
-    if status is Status.ACCEPTED and measurement.golden is None:
-        status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
-    return LockedArtifact(
-        variant=variant.name,
-        key=measurement_key(order.ingredients, variant.recipe),
-        status=status,
-        because=because,
-        format=variant.format,
-        sha256=conversion.sha256,
-        size_bytes=conversion.size_bytes,
-        weights=conversion.weights,
-        figures=figures,
-        golden=measurement.golden,
-        sparsity=conversion.sparsity,
-    )

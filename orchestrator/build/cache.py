@@ -11,6 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.lock import LockedFile
+from orchestrator.artifact.mixture import Block, Mixture
+from orchestrator.build.jobs import Identified
 from orchestrator.build.store import Store, file_sha256
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.pruning import Sparsity
@@ -26,11 +28,19 @@ class Conversion(Value):
     weights: LockedFile | None = None
     max_abs_diff: float | None = None
     sparsity: Sparsity | None = None
+    mixture: Mixture | None = None
 
     @property
     def digests(self) -> frozenset[str]:
         """The digests of all its bytes."""
         return frozenset({self.sha256, *({self.weights.sha256} if self.weights else ())})
+
+
+class Sensitivity(Value):
+    """What each block of a float32 model loses by being int8."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    blocks: tuple[Block, ...]
 
 
 class Measurement(Value):
@@ -50,7 +60,7 @@ class Failure(Value):
     log: str = ""
 
 
-Record: TypeAlias = Conversion | Measurement | Failure
+Record: TypeAlias = Conversion | Sensitivity | Measurement | Failure
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -134,23 +144,25 @@ class Digests:
 
 
 class Meanings:
-    """Semantic digests of sources, remembered by the digests of their bytes."""
+    """What sources were found to be, remembered by the digests of their bytes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self._known: dict[str, str] = json.loads(file.read_bytes())
+            self._known: dict[str, object] = json.loads(file.read_bytes())
         except (FileNotFoundError, ValueError):
             self._known = {}
 
-    def get(self, raw: str) -> str | None:
-        """What was found out about a file with these bytes."""
-        found = self._known.get(raw)
-        return found if isinstance(found, str) else None
+    def get(self, raw: str) -> Identified | None:
+        """What was found out about a source with these bytes."""
+        try:
+            return Identified.model_validate(self._known.get(raw))
+        except ValidationError:
+            return None
 
-    def put(self, raw: str, semantic: str) -> None:
+    def put(self, raw: str, found: Identified) -> None:
         """Remember what was found out."""
-        self._known[raw] = semantic
+        self._known[raw] = found.model_dump(mode="json")
         replace_file(self._file, canonical(self._known))
 
 

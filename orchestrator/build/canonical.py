@@ -36,7 +36,7 @@ def rename_outputs(model: Any, names: list[str]) -> None:
     taken = set(wanted.values())
     aside = {
         name: f"{name}__inner"
-        for node in _nodes(graph)
+        for node in nodes(graph)
         for name in (*node.input, *node.output)
         if name in taken and name not in wanted
     }
@@ -44,7 +44,7 @@ def rename_outputs(model: Any, names: list[str]) -> None:
     moved = {**{old: new for old, new in aside.items() if old not in known}, **wanted}
     if any(name in known for name in taken):
         raise ValueError(f"an output and an input would both be called {taken & known}")
-    for node in _nodes(graph):
+    for node in nodes(graph):
         for places in (node.input, node.output):
             for index, name in enumerate(places):
                 places[index] = moved.get(name, name)
@@ -57,7 +57,7 @@ def _forget(model: Any) -> None:
     model.graph.name = "model"
     for each in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         each.doc_string = ""
-    for node in _nodes(model.graph):
+    for node in nodes(model.graph):
         node.doc_string = ""
         _replace(node.attribute, sorted(_copies(node.attribute), key=lambda a: str(a.name)))
 
@@ -137,12 +137,12 @@ def _rename(graph: Any, order: list[Any], names: dict[str, str]) -> None:
         _replace(values, kept)
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def nodes(graph: Any) -> Iterator[Any]:
     """All nodes, those of subgraphs included."""
     for node in graph.node:
         yield node
         for inner in _subgraphs(node):
-            yield from _nodes(inner)
+            yield from nodes(inner)
 
 
 def _subgraphs(node: Any) -> Iterator[Any]:
@@ -159,7 +159,7 @@ def _inner_names(graph: Any) -> set[str]:
         for node in graph.node
         for inner in _subgraphs(node)
         for name in (
-            *(each for deep in _nodes(inner) for each in (*deep.input, *deep.output)),
+            *(each for deep in nodes(inner) for each in (*deep.input, *deep.output)),
             *(output.name for output in inner.output),
         )
     }

@@ -43,3 +43,22 @@ class Unfaithful(Exception):
 
 class Unprunable(Exception):
     """A model that has nothing to prune, or not in the way asked for: a result, not an error."""
+
+
+def code_inside(what: str, shown: str) -> BadSource:
+    """The refusal of a model that cannot be loaded without running somebody's code."""
+    return BadSource(
+        f"it holds {what}, which is code and would run when the model is loaded",
+        file=shown,
+        hint="save the model again without it; or, if you trust whoever made it: "
+        "fleet build --trust",
+    )
+
+
+def weights_only(shown: str) -> BadSource:
+    """The refusal of a file that lacks the architecture."""
+    return BadSource(
+        "it holds weights only, and no model",
+        file=shown,
+        hint="save the whole model: model.save('name.keras')",
+    )

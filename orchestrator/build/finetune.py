@@ -21,6 +21,9 @@ from orchestrator.catalog.pruning import Pruning
 BATCH = 32
 """Samples a training step."""
 
+THREADS = 4
+"""Threads that share one operation, whatever cores there are: sums depend on how it is shared."""
+
 MOST_STATISTICS = 1000
 """Samples that batch statistics are found on, where so many are named."""
 
@@ -46,6 +49,7 @@ def seeded(seed: int) -> None:
     importlib.import_module("keras").utils.set_random_seed(seed)
     tensorflow: Any = importlib.import_module("tensorflow")
     tensorflow.config.experimental.enable_op_determinism()
+    tensorflow.config.threading.set_intra_op_parallelism_threads(THREADS)
 
 
 def lessons(samples: Samples, inputs: tuple[Tensor, ...]) -> Lessons:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.build import canonical
+from orchestrator.build import canonical, nature
 from orchestrator.build.jobs import Identified, Identify
+from orchestrator.catalog.variant import Format
 
 _VOLATILE = ("compile_config", "keras_version", "backend", "date_saved")
 """Keys of a Keras configuration that say how it was trained and when, not what it computes."""
@@ -24,8 +25,15 @@ _UNUSED_GROUPS = ("optimizer", "optimizer_weights", "seed_generator")
 
 
 def identify(job: Identify) -> Identified:
-    """The semantic digest of a job's source; raises what reading it raises."""
-    return Identified(digest=semantic_sha256(Path(job.source)))
+    """What a job's source is; raises what reading it raises."""
+    source = Path(job.source)
+    forms = [form for form in Format if form.suffix == source.suffix.lower()]
+    return Identified(
+        digest=semantic_sha256(source),
+        legacy=nature.legacy(source),
+        code=nature.code(source),
+        quantized=nature.quantized(source, forms[0]) if forms and source.is_file() else "",
+    )
 
 
 def semantic_sha256(source: Path) -> str:
@@ -36,6 +44,8 @@ def semantic_sha256(source: Path) -> str:
     else: the file's bytes.
     """
     match source.suffix.lower():
+        case _ if source.is_dir():
+            parts = _of_folder(source)
         case ".keras":
             parts = _of_archive(source)
         case ".h5" | ".hdf5":
@@ -44,8 +54,6 @@ def semantic_sha256(source: Path) -> str:
             model = canonical.parsed(source.read_bytes())
             model.producer_name = model.producer_version = ""
             parts = iter([("onnx", canonical.canonical_bytes(model))])
-        case _ if source.is_dir():
-            parts = _of_folder(source)
         case _:
             parts = iter([("file", source.read_bytes())])
     whole = hashlib.sha256()

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from orchestrator.artifact.golden import Tolerance
+from orchestrator.artifact.mixture import Block, Mixture
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Metric, Preprocessing
+from orchestrator.catalog.model import Acceptance, Metric, Preprocessing
 from orchestrator.catalog.pruning import Pruning, Sparsity
 from orchestrator.catalog.variant import Recipe
 from orchestrator.values import Value
@@ -59,6 +60,7 @@ class Convert(Value):
     samples: Samples
     onnx2tf: str | None = None
     provenance: str = ""
+    trust: bool = False
     out: str
 
 
@@ -69,6 +71,32 @@ class Quantize(Value):
     parent: str
     recipe: Recipe
     samples: Samples
+    provenance: str = ""
+    out: str
+
+
+class Sense(Value):
+    """Find out what each block of a float32 model loses by being int8, on calibration samples."""
+
+    step: Literal["sense"] = "sense"
+    parent: str
+    recipe: Recipe
+    samples: Samples
+
+
+class Mix(Value):
+    """Make int8 of a float32 model, with as few blocks float as the gate asks for.
+
+    `reference` is what the gate compares with.
+    """
+
+    step: Literal["mix"] = "mix"
+    parent: str
+    reference: str
+    recipe: Recipe
+    samples: Samples
+    acceptance: Acceptance
+    blocks: tuple[Block, ...]
     provenance: str = ""
     out: str
 
@@ -96,18 +124,27 @@ class Measure(Value):
     out: str
 
 
-AnyJob: TypeAlias = Prune | Convert | Quantize | Identify | Measure
+AnyJob: TypeAlias = Prune | Convert | Quantize | Sense | Mix | Identify | Measure
 Job: TypeAlias = Annotated[AnyJob, Field(discriminator="step")]
 
 
 class Made(Value):
     """A model file was written to the job's `out`.
 
-    `max_abs_diff` is how far a float32 model's outputs are from its source's, where compared.
+    `max_abs_diff` is how far a float32 model's outputs are from its source's, where compared;
+    `mixture` what a search found, where there was one.
     """
 
     kind: Literal["made"] = "made"
     max_abs_diff: float | None = None
+    mixture: Mixture | None = None
+
+
+class Sensed(Value):
+    """The blocks of a model, in its order, with their sensitivities."""
+
+    kind: Literal["sensed"] = "sensed"
+    blocks: tuple[Block, ...]
 
 
 class Pruned(Value):
@@ -118,10 +155,17 @@ class Pruned(Value):
 
 
 class Identified(Value):
-    """The digest of a source's architecture and weights."""
+    """What a source is, found out without running it.
+
+    `digest` is that of its architecture and weights. `legacy` is whether Keras 1 or 2 wrote it,
+    `code` what in it is a program, `quantized` what in it is no float32 number any more.
+    """
 
     kind: Literal["identified"] = "identified"
     digest: str
+    legacy: bool = False
+    code: str = ""
+    quantized: str = ""
 
 
 class Measured(Value):
@@ -159,7 +203,7 @@ class Refused(Value):
     hint: str
 
 
-AnyResult: TypeAlias = Pruned | Made | Identified | Measured | Failed | Refused
+AnyResult: TypeAlias = Pruned | Made | Sensed | Identified | Measured | Failed | Refused
 Result: TypeAlias = Annotated[AnyResult, Field(discriminator="kind")]
 
 JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.build.failures import BadSource
+from orchestrator.build.failures import BadSource, code_inside
 from orchestrator.build.runtimes import Arrays
-from orchestrator.build.tensors import Tensor
+from orchestrator.build.tensors import Tensor, allowed, distinct
 
 OPSET = 17
 """ONNX operator set of exports: known to ONNX Runtime 1.12 and later, and to TensorRT 8.5."""
@@ -23,6 +23,7 @@ class KerasSource:
     model: Any
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    state: tuple[tuple[Any, Any], ...] = ()
 
     def predict(self, feed: Arrays) -> Arrays:
         """The source's own outputs for one sample, batch 1."""
@@ -32,9 +33,14 @@ class KerasSource:
         names = [each.name for each in self.outputs]
         return {name: np.asarray(out) for name, out in zip(names, results, strict=True)}
 
+    def afresh(self) -> None:
+        """Forget what earlier samples left behind."""
+        for variable, value in self.state:
+            variable.assign(value)
 
-def load_keras(source: Path, shown: str) -> KerasSource:
-    """Load a model without its optimizer; code inside it (Lambda) is refused.
+
+def load_keras(source: Path, shown: str, *, trust: bool = False) -> KerasSource:
+    """Load a model without its optimizer; code inside it (Lambda) is refused without `trust`.
 
     Raises:
         BadSource: it cannot be read, holds code, or is not a model with known inputs.
@@ -42,7 +48,7 @@ def load_keras(source: Path, shown: str) -> KerasSource:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     keras: Any = importlib.import_module("keras")
     try:
-        loaded = keras.saving.load_model(source, compile=False, safe_mode=True)
+        loaded = keras.saving.load_model(source, compile=False, safe_mode=not trust)
     except (ValueError, OSError, TypeError, KeyError, AttributeError) as error:
         raise _unreadable(error, shown) from error
     if not getattr(loaded, "inputs", None) or not hasattr(loaded, "output_names"):
@@ -51,13 +57,16 @@ def load_keras(source: Path, shown: str) -> KerasSource:
             file=shown,
             hint="save a functional or sequential model, or one that has been called once",
         )
-    model = _named_for_tensorflow(keras, loaded, shown)
-    names = _distinct([name.lstrip("_") or "output" for name in loaded.output_names])
+    model = _named_for_tensorflow(loaded, shown)
+    given = keras.tree.flatten(model.input)
+    inputs = zip(distinct([allowed(each.name) for each in given]), given, strict=True)
+    names = distinct([allowed(name) for name in loaded.output_names])
     outputs = zip(names, keras.tree.flatten(model.output), strict=True)
     return KerasSource(
         model,
-        tuple(_tensor(each.name, each) for each in keras.tree.flatten(model.input)),
+        tuple(_tensor(name, each) for name, each in inputs),
         tuple(_tensor(name, each) for name, each in outputs),
+        _state(model),
     )
 
 
@@ -117,36 +126,49 @@ def _packed(model: Any, flat: list[Any]) -> Any:
     return tree.pack_sequence_as(model.input, flat)
 
 
-def _named_for_tensorflow(keras: Any, model: Any, shown: str) -> Any:
-    """The same model with layers renamed whose names TensorFlow refuses: a leading underscore."""
-    bad = [layer.name for layer in model.layers if layer.name.startswith("_")]
+def _named_for_tensorflow(model: Any, shown: str) -> Any:
+    """The same model with layers renamed whose names TensorFlow refuses: ``_hidden``, ``a b``."""
+    bad = {each.name for each in _layers(model) if each.name != allowed(each.name)}
     if not bad:
         return model
-
-    def renamed(layer: Any) -> Any:
-        config = layer.get_config()
-        return layer.__class__.from_config({**config, "name": config["name"].lstrip("_")})
-
     try:
-        clone = keras.models.clone_model(model, clone_function=renamed)
-        clone.set_weights(model.get_weights())
+        twin = model.__class__.from_config(_renamed(model.get_config(), bad))
+        twin.set_weights(model.get_weights())
     except (ValueError, TypeError, KeyError) as error:
         raise BadSource(
-            f"layer {bad[0]!r} begins with an underscore, which TensorFlow refuses",
+            f"layer {min(bad)!r} has a name that TensorFlow refuses",
             file=shown,
-            hint="rename the layer and save the model again",
+            hint="rename the layer (letters, digits and _ inside) and save the model again",
         ) from error
-    return clone
+    return twin
+
+
+def _renamed(config: Any, bad: set[str]) -> Any:
+    """A configuration in which other names stand for the bad ones, wherever they do."""
+    if isinstance(config, dict):
+        return {key: _renamed(value, bad) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_renamed(each, bad) for each in config)
+    return allowed(config) if isinstance(config, str) and config in bad else config
+
+
+def _state(model: Any) -> tuple[tuple[Any, Any], ...]:
+    """Variables that running a model may change, with their values: statistics, memories, seeds."""
+    tree: Any = importlib.import_module("keras").tree
+    memories = [getattr(layer, "states", None) or () for layer in _layers(model)]
+    variables = [*model.non_trainable_variables, *tree.flatten(memories)]
+    return tuple((each, each.numpy()) for each in variables if hasattr(each, "assign"))
+
+
+def _layers(model: Any) -> list[Any]:
+    """All layers, those of inner models too."""
+    return list(model._flatten_layers(include_self=False))
 
 
 def _unreadable(error: Exception, shown: str) -> BadSource:
     said = " ".join(str(error).split())
-    if "safe_mode" in said or "Lambda" in said or "lambda" in said:
-        return BadSource(
-            "it holds a Lambda layer, which is code and would run when the model is loaded",
-            file=shown,
-            hint="replace it by a layer of Keras, such as Rescaling, and save the model again",
-        )
+    if "safe_mode" in said:
+        return code_inside("a Lambda", shown)
     return BadSource(
         f"Keras cannot load it: {said[:300]}",
         file=shown,
@@ -157,11 +179,3 @@ def _unreadable(error: Exception, shown: str) -> BadSource:
 def _tensor(name: str, tensor: Any) -> Tensor:
     shape = tuple(None if size is None else int(size) for size in tensor.shape)
     return Tensor(name=name, shape=shape, dtype=str(tensor.dtype))
-
-
-def _distinct(names: list[str]) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        again = found.count(name)
-        found.append(f"{name}_{again}" if again else name)
-    return found

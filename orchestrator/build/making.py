@@ -5,27 +5,19 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import assert_never
 
-from orchestrator.artifact.golden import GoldenSet
-from orchestrator.artifact.lock import LockedFile
-from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record
-from orchestrator.build.failures import BadData, BadGolden, BadSource
+from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record, Sensitivity
 from orchestrator.build.jobs import (
     Convert,
-    Failed,
-    Identified,
-    Made,
     Measure,
-    Measured,
+    Mix,
     Prune,
-    Pruned,
     Quantize,
-    Refused,
     Result,
     Samples,
+    Sense,
 )
-from orchestrator.build.openvino_ir import WEIGHTS
+from orchestrator.build.keeping import kept, said
 from orchestrator.build.recipes import (
     Ingredients,
     conversion_key,
@@ -33,11 +25,11 @@ from orchestrator.build.recipes import (
     provenance,
     pruned_suffix,
     pruning_key,
+    sensitivity_key,
 )
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
-from orchestrator.catalog.model import Metric
-from orchestrator.catalog.pruning import Sparsity
+from orchestrator.catalog.model import Acceptance
 from orchestrator.catalog.variant import Recipe
 
 
@@ -51,7 +43,7 @@ class Order:
     ingredients: Ingredients
     samples: Samples
     onnx2tf: Path
-    metric: Metric
+    acceptance: Acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +85,24 @@ class Making:
         assert isinstance(record, Measurement | Failure)
         return Outcome(conversion, record)
 
+    def sensitivity(self, recipe: Recipe, at: At) -> Sensitivity | Failure:
+        """How sensitive the blocks of the float32 model are; found on calibration data alone.
+
+        Raises:
+            BadSource, BadData, Stopped: as for `made`.
+        """
+        key = sensitivity_key(self.order.ingredients, recipe)
+        record = self._once(key, lambda: self._sensed(recipe, at))
+        assert isinstance(record, Sensitivity | Failure)
+        return record
+
     def _conversion(self, recipe: Recipe, at: At) -> Conversion | Failure:
         key = conversion_key(self.order.ingredients, recipe)
         parent = recipe.parent
         if parent is None:
             record = self._once(key, lambda: self._converted(recipe, at))
+        elif recipe.precision.searched:
+            record = self._once(key, lambda: self._mixed(recipe, parent, at))
         else:
             record = self._once(key, lambda: self._quantized(recipe, parent, at))
         assert isinstance(record, Conversion | Failure)
@@ -133,7 +138,7 @@ class Making:
             )
 
         def make() -> tuple[Record, bool]:
-            return self._kept(*self._run(recipe, "prune", job, at))
+            return kept(self.store, *self._run(recipe, "prune", job, at))
 
         record = self._once(pruning_key(order.ingredients, recipe), make)
         assert isinstance(record, Conversion | Failure)
@@ -153,12 +158,13 @@ class Making:
                 recipe=recipe,
                 samples=order.samples,
                 onnx2tf=str(order.onnx2tf),
+                trust=bool(order.ingredients.trusted),
                 provenance=provenance(order.ingredients, recipe),
                 out=str(out),
             )
 
-        record, lasting = self._kept(*self._run(recipe, "make", job, at))
-        return (_said(record, pruned.sparsity) if pruned else record), lasting
+        record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
+        return (said(record, pruned.sparsity) if pruned else record), lasting
 
     def _named(self, pruned: Conversion, out: Path) -> Path:
         """The bytes of a pruned source under a name that says what they are, beside an output."""
@@ -182,8 +188,45 @@ class Making:
                 out=str(out),
             )
 
-        record, lasting = self._kept(*self._run(recipe, "make", job, at))
-        return _said(record, made.sparsity), lasting
+        record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
+        return said(record, made.sparsity), lasting
+
+    def _sensed(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
+        parent = recipe.parent or recipe.reference
+        made = self._conversion(parent, at)
+        if isinstance(made, Failure):
+            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
+        job = Sense(
+            parent=str(self.store.path(made.sha256)), recipe=recipe, samples=self.order.samples
+        )
+        return kept(self.store, *self._run(recipe, "sense", lambda _: job, at))
+
+    def _mixed(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
+        at(f"waits for {parent}")
+        made, found = self._conversion(parent, at), self.sensitivity(recipe, at)
+        if isinstance(made, Failure):
+            return Failure(because=f"its {parent.precision} model failed: {made.because}"), False
+        if isinstance(found, Failure):
+            return Failure(because=f"its blocks could not be told: {found.because}"), False
+        reference = self._conversion(recipe.reference, at)
+        if isinstance(reference, Failure):
+            return Failure(because=f"{recipe.reference} failed: {reference.because}"), False
+        acceptance = self.order.ingredients.acceptance or self.order.acceptance
+
+        def job(out: Path) -> Job:
+            return Mix(
+                parent=str(self.store.path(made.sha256)),
+                reference=str(self.store.path(reference.sha256)),
+                recipe=recipe,
+                samples=self.order.samples,
+                acceptance=acceptance,
+                blocks=found.blocks,
+                provenance=provenance(self.order.ingredients, recipe),
+                out=str(out),
+            )
+
+        record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
+        return said(record, made.sparsity), lasting
 
     def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
         reference = self._conversion(recipe.reference, at)
@@ -198,82 +241,16 @@ class Making:
                 reference=str(self.store.path(reference.sha256)),
                 recipe=recipe,
                 samples=self.order.samples,
-                metric=self.order.metric,
+                metric=self.order.acceptance.metric,
                 out=str(out),
             )
 
-        return self._kept(*self._run(recipe, "measure", job, at))
+        return kept(self.store, *self._run(recipe, "measure", job, at))
 
     def _run(
         self, recipe: Recipe, step: str, job: Callable[[Path], Job], at: At
     ) -> tuple[Result, Path]:
         return self.workers.run(f"{self.order.model}-{recipe}-{step}", job, at)
-
-    def _kept(self, result: Result, out: Path) -> tuple[Record, bool]:
-        """Put what a worker made into the store; the record, and whether it would come again.
-
-        Raises:
-            BadSource, BadData, BadGolden: the worker refused what it was given.
-        """
-        match result:
-            case Made(max_abs_diff=difference):
-                record = Conversion(
-                    sha256=self.store.add_file(out),
-                    size_bytes=out.stat().st_size,
-                    weights=_weights(out, self.store),
-                    max_abs_diff=difference,
-                )
-                return record, True
-            case Pruned(sparsity=sparsity):
-                digest = self.store.add_file(out)
-                size_bytes = out.stat().st_size
-                return Conversion(sha256=digest, size_bytes=size_bytes, sparsity=sparsity), True
-            case Measured():
-                return _measurement(result, out, self.store), True
-            case Failed(because=because, lasting=lasting, log=log):
-                return Failure(because=because, log=log), lasting
-            case Refused():
-                raise _error(result)
-            case Identified():
-                raise AssertionError("no step of making")
-            case _:
-                assert_never(result)
-
-
-def _weights(out: Path, store: Store) -> LockedFile | None:
-    """The second file beside a model, put into the store; None where there is none."""
-    beside = out.with_suffix(WEIGHTS)
-    if not beside.exists():
-        return None
-    return LockedFile(sha256=store.add_file(beside), size_bytes=beside.stat().st_size)
-
-
-def _said(record: Record, sparsity: Sparsity | None) -> Record:
-    """The same record with what its source was pruned to."""
-    if not isinstance(record, Conversion):
-        return record
-    return record.model_copy(update={"sparsity": sparsity})
-
-
-def _measurement(result: Measured, out: Path, store: Store) -> Measurement:
-    golden = None
-    if not result.no_golden:
-        golden = GoldenSet(
-            sha256=store.add_file(out),
-            size_bytes=out.stat().st_size,
-            cases=result.cases,
-            tolerances=result.tolerances,
-        )
-    return Measurement(figures=result.figures, golden=golden, no_golden=result.no_golden)
-
-
-def _error(refused: Refused) -> BadSource | BadData | BadGolden:
-    kinds: dict[str, type[BadSource | BadData | BadGolden]] = {
-        "source": BadSource,
-        "data": BadData,
-        "golden": BadGolden,
-    }
-    return kinds[refused.error](refused.message, file=refused.file, hint=refused.hint)
 
 
 def recalled(cache: Cache, ingredients: Ingredients, recipe: Recipe) -> Outcome | None:

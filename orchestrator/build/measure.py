@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orchestrator.build import nature
 from orchestrator.build.deviation import Deviation
 from orchestrator.build.dissection import dissected
 from orchestrator.build.goldens import Cases, Worthless, golden_cases, native, write_cases
@@ -14,7 +15,6 @@ from orchestrator.build.jobs import Measure, Measured
 from orchestrator.build.metrics import Comparison, compared, scorer
 from orchestrator.build.runtimes import Arrays, Session, opened
 from orchestrator.build.samples import SampleSet, sample_set
-from orchestrator.build.tensors import Tensor
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import MetricName
 from orchestrator.catalog.variant import Recipe
@@ -40,7 +40,7 @@ def measure(job: Measure) -> Measured:
     weights = Path(job.weights) if job.weights else None
     fresh = partial(opened, artifact, job.recipe.format, weights)
     session = fresh()
-    inputs = tuple(_as_real(each.tensor, quantized=each.quantized) for each in session.inputs)
+    inputs = tuple(each.sampled for each in session.inputs)
     proving = sample_set(job.samples, job.samples.proving or "", inputs)
     file = job.samples.evaluation
     evaluation = sample_set(job.samples, file, inputs) if file else None
@@ -54,7 +54,7 @@ def measure(job: Measure) -> Measured:
     cases, worthless = _cases(job, fresh, proving)
     if evaluation is not None:
         stateful = cases is not None and cases.stateful
-        figures = _evaluated(job, fresh, evaluation, figures, stateful=stateful)
+        figures = evaluated(job, fresh, evaluation, figures, stateful=stateful)
     if cases is None:
         return Measured(figures=figures, no_golden=worthless)
     write_cases(cases, Path(job.out))
@@ -77,14 +77,11 @@ def _coverage(artifact: Path, recipe: Recipe) -> dict[str, object]:
 def _cases(
     job: Measure, fresh: Callable[[], Session], proving: SampleSet
 ) -> tuple[Cases | None, str]:
+    precision = nature.precision(Path(job.artifact), job.recipe)
     try:
-        return golden_cases(fresh, proving, job.samples.cases, job.recipe.precision), ""
+        return golden_cases(fresh, proving, job.samples.cases, precision), ""
     except Worthless as error:
         return None, str(error)
-
-
-def _as_real(tensor: Tensor, *, quantized: bool) -> Tensor:
-    return tensor.model_copy(update={"dtype": "float32"}) if quantized else tensor
 
 
 def _latencies(session: Session, samples: SampleSet) -> list[float]:
@@ -99,7 +96,7 @@ def _latencies(session: Session, samples: SampleSet) -> list[float]:
     return taken
 
 
-def _evaluated(
+def evaluated(
     job: Measure,
     fresh: Callable[[], Session],
     samples: SampleSet,
@@ -111,8 +108,8 @@ def _evaluated(
     recipe, reference = job.recipe, job.recipe.reference
     alone = recipe == reference
     other_fresh = partial(opened, Path(job.reference), reference.format)
-    ours = _runner(fresh, stateful=stateful)
-    theirs = ours if alone else _runner(other_fresh, stateful=stateful)
+    ours = runner(fresh, stateful=stateful)
+    theirs = ours if alone else runner(other_fresh, stateful=stateful)
     file, folder = job.samples.evaluation or "", Path(job.samples.folder)
     outputs = tuple(each.tensor for each in fresh().outputs)
     mine, other = (scorer(job.metric, outputs, samples, folder, file) for _ in range(2))
@@ -161,7 +158,7 @@ def _bounded(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _runner(fresh: Callable[[], Session], *, stateful: bool) -> Callable[[Arrays], Arrays]:
+def runner(fresh: Callable[[], Session], *, stateful: bool) -> Callable[[Arrays], Arrays]:
     """Sample → real outputs; where a model keeps state, each by an interpreter of its own."""
     kept = fresh()
 

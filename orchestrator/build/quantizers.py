@@ -1,15 +1,16 @@
 """float32 model → a smaller one of the same format; ONNX → other formats. Without TensorFlow."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.build import canonical, openvino_ir, ortformat
 from orchestrator.build.calibration import calibration_set
 from orchestrator.build.jobs import Made, Quantize
 from orchestrator.build.provenance import embed
-from orchestrator.build.runtimes import Arrays, OnnxSession, TfliteSession, opened
+from orchestrator.build.runtimes import Arrays, opened
 from orchestrator.build.samples import SampleSet
 from orchestrator.catalog.variant import Format, Precision, Recipe
 
@@ -40,7 +41,7 @@ def tflite_int8(float_model: Path, calibration: SampleSet | None, out: Path) -> 
     Ranges are the true minimum and maximum: the library's default, a moving average, clips
     (EfficientNet-Lite0: 66 % agreement with float32 against 89 %).
     """
-    _tflite_static(float_model, _static_with_float_interface, calibration, out)
+    _tflite_static(float_model, static_with_float_interface, calibration, out)
 
 
 def tflite_int8_io(float_model: Path, calibration: SampleSet | None, out: Path) -> None:
@@ -83,8 +84,7 @@ def _tflite_static(
     out: Path,
 ) -> None:
     assert calibration is not None
-    session = TfliteSession(float_model)
-    feeds = [_native(session, calibration, i) for i in calibration.spread(MOST_CALIBRATION)]
+    feeds = native_feeds(Format.TFLITE, float_model, calibration)
     _litert_quantized(float_model, recipe, feeds, out)
 
 
@@ -96,12 +96,34 @@ def _onnx_static(
     asked: dict[str, bool],
 ) -> None:
     assert calibration is not None
-    ort: Any = importlib.import_module("onnxruntime.quantization")
+    ready = out.with_suffix(".ready")
+    onnx_prepared(float_model, ready)
+    feeds = native_feeds(Format.ONNX, float_model, calibration)
+    onnx_quantized(ready, feeds, out, activations=activations, asked=asked)
+
+
+def onnx_prepared(float_model: Path, ready: Path) -> None:
+    """Fold constants and fuse what can be, or batch norms stay float beside their convolutions."""
     shapes: Any = importlib.import_module("onnxruntime.quantization.shape_inference")
-    session = OnnxSession(float_model)
-    ready, raw = out.with_suffix(".ready"), out.with_suffix(".raw")
     shapes.quant_pre_process(str(float_model), str(ready), skip_symbolic_shape=True)
-    feeds = [_native(session, calibration, i) for i in calibration.spread(MOST_CALIBRATION)]
+
+
+def onnx_quantized(
+    ready: Path,
+    feeds: list[Arrays],
+    out: Path,
+    *,
+    activations: str = "QUInt8",
+    asked: Mapping[str, bool] = MappingProxyType({}),
+    kept: Sequence[str] = (),
+    ranges: Path | None = None,
+) -> None:
+    """Quantize a prepared model, all nodes but `kept`; ranges are read from a file that is there.
+
+    A file of ranges that is not there yet is written.
+    """
+    ort: Any = importlib.import_module("onnxruntime.quantization")
+    raw = out.with_suffix(".raw")
     ort.quantize_static(
         str(ready),
         str(raw),
@@ -111,7 +133,9 @@ def _onnx_static(
         activation_type=getattr(ort.QuantType, activations),
         weight_type=ort.QuantType.QInt8,
         calibrate_method=ort.CalibrationMethod.MinMax,
-        extra_options=asked,
+        extra_options=dict(asked),
+        nodes_to_exclude=list(kept),
+        **({} if ranges is None else {"calibration_cache_path": str(ranges)}),
     )
     out.write_bytes(canonical.canonical_bytes(canonical.parsed(raw.read_bytes())))
 
@@ -160,11 +184,12 @@ def _litert_quantized(
     quantizer: Any = importlib.import_module("litert_quantizer.quantizer")
     work = quantizer.Quantizer(str(float_model))
     recipe(work)
-    ranges = None if feeds is None else _ranges(float_model, work, feeds)
+    ranges = None if feeds is None else found_ranges(float_model, work, feeds)
     work.quantize(ranges).export_model(str(out), overwrite=True)
 
 
-def _ranges(float_model: Path, work: Any, feeds: list[Arrays]) -> Any:
+def found_ranges(float_model: Path, work: Any, feeds: list[Arrays]) -> Any:
+    """The true minimum and maximum of each tensor that a quantizer's recipe asks for."""
     calibrator: Any = importlib.import_module("litert_quantizer.calibrator")
     manager: Any = importlib.import_module("litert_quantizer.recipe_manager")
     updates: Any = importlib.import_module("litert_quantizer.utils.qsv_utils")
@@ -195,7 +220,7 @@ def _static(work: Any) -> None:
     _one_scale_for_products(work, activation_bits=8)
 
 
-def _static_with_float_interface(work: Any) -> None:
+def static_with_float_interface(work: Any) -> None:
     """int8 throughout, float at the edges."""
     _static(work)
     _float_interface(work)
@@ -249,9 +274,14 @@ def _float_casting(work: Any) -> None:
     )
 
 
-def _native(session: TfliteSession | OnnxSession, samples: SampleSet, index: int) -> Arrays:
-    feed = samples.feed(index)
-    return {each.tensor.name: each.native(feed[each.tensor.name]) for each in session.inputs}
+def native_feeds(form: Format, float_model: Path, calibration: SampleSet) -> list[Arrays]:
+    """Calibration samples as a float32 model takes them."""
+    session = opened(float_model, form)
+    feeds = [calibration.feed(index) for index in calibration.spread(MOST_CALIBRATION)]
+    return [
+        {each.tensor.name: each.native(feed[each.tensor.name]) for each in session.inputs}
+        for feed in feeds
+    ]
 
 
 def _reader(ort: Any, feeds: list[Arrays]) -> Any:

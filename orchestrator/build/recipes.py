@@ -5,11 +5,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pydantic import Field
 
 from orchestrator.build.failures import MissingTool
-from orchestrator.catalog.model import Preprocessing
+from orchestrator.build.source_files import SAVED_MODEL
+from orchestrator.catalog.model import Acceptance, Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
-BUILDER = 5
+BUILDER = 6
 """Raise it when the builder's own code gives other bytes or figures for the same inputs."""
 
 _RUNTIME = {
@@ -24,6 +25,11 @@ _KERAS_TOOLS = {
     Format.ONNX: ("tensorflow", "keras", "h5py", "tf2onnx", "onnx"),
 }
 
+_TENSORFLOW_TOOLS = {
+    Format.TFLITE: ("tensorflow", "tf-keras"),
+    Format.ONNX: ("tensorflow", "tf-keras", "tf2onnx", "onnx"),
+}
+
 _QUANTIZERS: dict[Format, tuple[str, ...]] = {
     Format.TFLITE: ("litert-quantizer",),
     Format.ONNX: ("onnx",),
@@ -36,8 +42,10 @@ class Ingredients(Value):
     """Everything about a model that its artifacts depend on; data by digest, in order.
 
     `metric` is how they are judged, with the digest of the user's own file where there is one;
-    `check` is whether calibration data is compared with the evaluation data. `onnx2tf` is the
-    version installed for ONNX → TFLite, None where it is not there.
+    `check` is whether calibration data is compared with the evaluation data. `acceptance` is what
+    a search for a mixture goes by. `onnx2tf` is the version installed for ONNX → TFLite, None
+    where it is not there. `legacy` is whether tf_keras reads the source, `trusted` the code in it
+    that was let run, `quantized` what in it is quantized already.
     """
 
     source: Sha256
@@ -50,11 +58,15 @@ class Ingredients(Value):
     preprocessing: Preprocessing
     metric: str = ""
     check: bool = False
+    acceptance: Acceptance | None = None
     onnx2tf: str | None
+    legacy: bool = False
+    trusted: str = ""
+    quantized: str = ""
 
     @property
     def from_onnx(self) -> bool:
-        """Whether the source is ONNX; otherwise it is Keras."""
+        """Whether the source is ONNX."""
         return self.suffix == ".onnx"
 
 
@@ -83,7 +95,13 @@ def pruning_key(ingredients: Ingredients, recipe: Recipe) -> str:
 
     Statistics are found on the training data or, where there is none, on the calibration data.
     """
-    unused: dict[str, object] = {"golden": None, "metric": "", "cases": 0, "onnx2tf": None}
+    unused: dict[str, object] = {
+        "golden": None,
+        "metric": "",
+        "cases": 0,
+        "acceptance": None,
+        "onnx2tf": None,
+    }
     checked = ingredients.check and ingredients.training is None
     if ingredients.training is not None:
         unused["calibration"] = None
@@ -113,12 +131,28 @@ def _pruning_tools(ingredients: Ingredients) -> list[str]:
     return [*kept, "numpy"]
 
 
+def sensitivity_key(ingredients: Ingredients, recipe: Recipe) -> str:
+    """The digest of how sensitive a float32 model's blocks are to what a recipe does to them.
+
+    Raises:
+        MissingTool: a library for it is not installed.
+    """
+    alone = recipe.model_copy(update={"precision": Precision.INT8})
+    tools = _making_tools(ingredients, alone)
+    return _key("sense", _used(_made_from(ingredients, alone), alone), alone, tools)
+
+
 def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
     tools = [*_RUNTIME[recipe.format], "numpy"]
     if recipe.pruning:
         tools += _pruning_tools(ingredients)
+    if ingredients.suffix == ".tflite" or recipe.precision is Precision.AS_IS:
+        return tools + [*_QUANTIZERS[recipe.format]] * (recipe.parent is not None)
     if ingredients.from_onnx:
         tools += ["onnx"]
+    elif ingredients.legacy:
+        tools += _TENSORFLOW_TOOLS[recipe.format]
+        tools += ["h5py"] * (ingredients.suffix != SAVED_MODEL)
     else:
         tools += _KERAS_TOOLS[Format.ONNX if recipe.format.translated else recipe.format]
     if recipe.precision is not Precision.FLOAT32:
@@ -130,8 +164,11 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
-    data must not change the bytes that devices run.
+    data must not change the bytes that devices run, unless a search went by its verdict. A file
+    taken as it is says nothing: it is not ours to change.
     """
+    if recipe.precision is Precision.AS_IS:
+        return ""
     calibrated = recipe.precision.calibrated or recipe.pruning is not None
     trained = {"training": ingredients.training} if recipe.pruning else {}
     said = {
@@ -143,6 +180,11 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
         "preprocessing": ingredients.preprocessing if calibrated else None,
         "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
+    if recipe.precision.searched:
+        said["evaluation"] = ingredients.evaluation
+        said["judged_by"] = digest((ingredients.metric, ingredients.acceptance))
+    if ingredients.trusted:
+        said["trusted"] = ingredients.trusted
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
@@ -150,7 +192,13 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
     made = conversion_key(ingredients, recipe)
     judged_by = ingredients.model_copy(
-        update={"calibration": None, "training": None, "check": False, "onnx2tf": None}
+        update={
+            "calibration": None,
+            "training": None,
+            "check": False,
+            "acceptance": None,
+            "onnx2tf": None,
+        }
     )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})
@@ -158,11 +206,16 @@ def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
 
 
 def _used(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
-    """What an artifact's bytes depend on: of the data, what it is calibrated and checked with."""
-    calibrated = recipe.precision.calibrated
+    """What an artifact's bytes depend on: of the data, what it is calibrated and checked with.
+
+    A search depends on all that it was judged by as well.
+    """
+    calibrated, searched = recipe.precision.calibrated, recipe.precision.searched
     checked = ingredients.check and calibrated
-    unused: dict[str, object] = {"metric": "", "check": checked}
-    if ingredients.golden is not None and not checked:
+    unused: dict[str, object] = {"check": checked}
+    if not searched:
+        unused |= {"metric": "", "acceptance": None}
+    if ingredients.golden is not None and not checked and not searched:
         unused["evaluation"] = None
     if not calibrated and (ingredients.golden or ingredients.evaluation):
         unused["calibration"] = None

@@ -29,6 +29,13 @@ class Scaled:
         """Whether integers stand for real numbers."""
         return self.scale > 0 and self.tensor.dtype in ("int8", "uint8", "int16")
 
+    @property
+    def sampled(self) -> Tensor:
+        """What data files hold for it: real numbers where integers stand for them."""
+        if not self.quantized:
+            return self.tensor
+        return self.tensor.model_copy(update={"dtype": "float32"})
+
     def native(self, real: NDArray[Any]) -> NDArray[Any]:
         """Real numbers → what the runtime takes: ``clip(rint(x / scale) + zero)`` if quantized."""
         if not self.quantized:
@@ -88,6 +95,10 @@ class TfliteSession:
         self.inputs = tuple(_scaled(name, detail) for name, detail in ins.items())
         self.outputs = tuple(_scaled(name, detail) for name, detail in outs.items())
 
+    def index(self, name: str) -> int:
+        """The place of an input among the file's tensors."""
+        return self._in[name]
+
     def run(self, feed: Arrays) -> tuple[Arrays, float]:
         """See `Session`."""
         for name, index in self._in.items():
@@ -99,17 +110,24 @@ class TfliteSession:
 
 
 class OnnxSession:
-    """ONNX Runtime on the CPU."""
+    """ONNX Runtime on the CPU, with integer products as exact as elsewhere.
 
-    def __init__(self, model: Path, *, ort_format: bool = False) -> None:
+    Processors with AVX2 and without VNNI would clip sums of int8 products: 0.920 of samples right
+    against 0.960 on any other, so that what one machine measured would not hold on the next.
+    """
+
+    def __init__(self, model: Path | bytes, *, ort_format: bool = False) -> None:
         ort: Any = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.add_session_config_entry("session.x64quantprecision", "1")
         if ort_format:
             options.add_session_config_entry("session.load_model_format", "ORT")
         self._session: Any = ort.InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=["CPUExecutionProvider"],
         )
         self.inputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_inputs())
         self.outputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_outputs())

@@ -211,11 +211,12 @@ def _belonging(name: str, array: NDArray[Any], count: int, file: str) -> NDArray
 
 def _prepared(raw: NDArray[Any], wanted: Tensor, how: Preprocessing) -> NDArray[Any]:
     values = raw
+    exact: type[Any] = np.float64 if wanted.dtype == "float64" else np.float32
     if wanted.dtype.startswith("float"):
-        scaled: NDArray[Any] = raw.astype(np.float32) * np.float32(how.scale)
+        scaled: NDArray[Any] = np.asarray(raw, exact) * exact(how.scale)
         mean, std = (_along(each, how, raw.ndim) for each in (how.mean, how.std))
-        values = (scaled - mean) / std
-    typed: NDArray[Any] = values.astype(wanted.dtype)
+        values = ((scaled - mean) / std).astype(exact).reshape(raw.shape)
+    typed: NDArray[Any] = np.asarray(values).astype(wanted.dtype)
     return typed[np.newaxis] if wanted.batched else typed
 
 
@@ -223,7 +224,7 @@ def _axis(how: Preprocessing) -> int:
     return 0 if how.channels == "first" else -1
 
 
-def _along(numbers: tuple[float, ...], how: Preprocessing, dimensions: int) -> NDArray[np.float32]:
+def _along(numbers: tuple[float, ...], how: Preprocessing, dimensions: int) -> NDArray[Any]:
     """Numbers by channel, shaped so that they meet a sample's channels."""
     values = np.array(numbers, np.float32)
     return values.reshape(-1, *[1] * (dimensions - 1)) if how.channels == "first" else values

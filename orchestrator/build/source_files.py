@@ -7,10 +7,13 @@ from orchestrator.build.cache import Digests
 from orchestrator.build.failures import BadData, BadSource
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadInput, nearest
-from orchestrator.values import Sha256, canonical
+from orchestrator.values import Sha256, canonical, digest
 
-KINDS = (".keras", ".h5", ".hdf5", ".onnx")
-"""Suffixes of sources that the builder can read."""
+KINDS = (".keras", ".h5", ".hdf5", ".onnx", ".tflite")
+"""Suffixes of sources that the builder can read; a folder is a SavedModel."""
+
+SAVED_MODEL = "savedmodel"
+"""What stands for the suffix of a folder."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -22,17 +25,12 @@ def source_sha256(model: Model, catalog: Path, digests: Digests) -> Sha256:
         BadSource: there is no such file, it is of another kind, or not the one the catalog means.
     """
     path = catalog / model.source
-    suffix = path.suffix.lower()
-    if suffix not in KINDS:
-        raise BadSource(
-            f"unknown kind of source {path.suffix!r}{nearest(suffix, KINDS)}",
-            file=model.source,
-            hint=f"the builder reads {', '.join(KINDS)}",
-        )
-    if not path.is_file():
-        raise BadSource("no such file", file=model.source, hint="correct `source` in models.yaml")
-    _check_kind(path, suffix, model.source)
-    found = digests.of(path)
+    suffix = kind(path)
+    if suffix == SAVED_MODEL:
+        found = _folder_sha256(path, model.source, digests)
+    else:
+        _check_file(path, suffix, model.source)
+        found = digests.of(path)
     if model.sha256 is not None and found != model.sha256:
         raise BadSource(
             f"its SHA-256 is {found}, and the catalog says {model.sha256}",
@@ -40,6 +38,11 @@ def source_sha256(model: Model, catalog: Path, digests: Digests) -> Sha256:
             hint="fetch the right file, or write its digest into models.yaml",
         )
     return found
+
+
+def kind(source: Path) -> str:
+    """The suffix by which a source is read, in small letters; a word of its own for a folder."""
+    return SAVED_MODEL if source.is_dir() else source.suffix.lower()
 
 
 def data_sha256(file: str | None, catalog: Path, digests: Digests) -> Sha256 | None:
@@ -84,6 +87,32 @@ def labels_bytes(model: Model, catalog: Path) -> bytes | None:
         raise BadInput(
             "no such file", file=model.labels, hint="correct `labels` in models.yaml"
         ) from error
+
+
+def _folder_sha256(folder: Path, shown: str, digests: Digests) -> Sha256:
+    """One digest for all files of a SavedModel, by their places in it."""
+    if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
+        raise BadSource(
+            "a folder without a saved_model.pb, so no SavedModel",
+            file=shown,
+            hint="name the folder that saved_model.pb lies in, or a model file",
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest([(path.relative_to(folder).as_posix(), digests.of(path)) for path in files])
+
+
+def _check_file(path: Path, suffix: str, shown: str) -> None:
+    if suffix not in KINDS:
+        reads = f"the builder reads {', '.join(KINDS)} and folders of SavedModels"
+        inside = "name the folder that it lies in, which is a SavedModel"
+        raise BadSource(
+            f"unknown kind of source {path.suffix!r}{nearest(suffix, KINDS)}",
+            file=shown,
+            hint=inside if path.name == "saved_model.pb" else reads,
+        )
+    if not path.is_file():
+        raise BadSource("no such file", file=shown, hint="correct `source` in models.yaml")
+    _check_kind(path, suffix, shown)
 
 
 def _check_kind(path: Path, suffix: str, shown: str) -> None:

@@ -1,5 +1,8 @@
 """What a model takes and gives, by name; runtimes, sources and data agree on these."""
 
+import re
+from collections.abc import Iterable
+
 from orchestrator.values import Value
 
 
@@ -34,3 +37,17 @@ def written(shape: tuple[int | None, ...]) -> str:
     """A shape as people write it: ``(28, 28, 1)``, open dimensions as ``?``."""
     inside = ", ".join("?" if size is None else str(size) for size in shape)
     return f"({inside},)" if len(shape) == 1 else f"({inside})"
+
+
+def allowed(name: str) -> str:
+    """A name as TensorFlow bears it: letters, digits, ``_ . -``, and none of ``_ -`` in front."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("_-") or "tensor"
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The same names, those that were there before with a number behind."""
+    found: list[str] = []
+    for name in names:
+        again = found.count(name)
+        found.append(f"{name}_{again}" if again else name)
+    return found

@@ -124,7 +124,7 @@ def _by_name_only(acceptance: Acceptance, figures: Figures) -> str:
         return ""
     return (
         f"called quantized, but {quantized} of {every} operations that multiply are "
-        f"({', '.join(figures.kept_float)} stay float), and acceptance.min_quantized is "
+        f"(left in float: {', '.join(figures.kept_float)}), and acceptance.min_quantized is "
         f"{acceptance.min_quantized:g}"
     )
 

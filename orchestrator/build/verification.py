@@ -63,6 +63,7 @@ def verified(
     *,
     variants: Collection[str] | None,
     jobs: int | None,
+    trust: bool = False,
     watch: Callable[[str, BuildEvent], None],
 ) -> tuple[Compared, ...]:
     """Make what the lock holds again, in a scratch folder below `state`, and compare.
@@ -75,7 +76,9 @@ def verified(
     with TemporaryDirectory(dir=state, prefix="verify-") as folder:
         scratch = Path(folder)
         (scratch / "toolchains").symlink_to((state / "toolchains").resolve())
-        builder = Builder(catalog, Store(scratch / "store"), scratch / "build", jobs=jobs)
+        builder = Builder(
+            catalog, Store(scratch / "store"), scratch / "build", jobs=jobs, trust=trust
+        )
         for model in models:
             locked = lock.find(model.name)
             built = {a.variant for a in locked.artifacts if a.sha256} if locked else set()

@@ -14,10 +14,12 @@ from orchestrator.build.jobs import (
     Failed,
     Identify,
     Measure,
+    Mix,
     Prune,
     Quantize,
     Refused,
     Result,
+    Sense,
 )
 from orchestrator.build.lifeline import tie
 from orchestrator.values import canonical
@@ -54,6 +56,14 @@ def done(job: AnyJob) -> Result:
             from orchestrator.build.quantizers import quantize
 
             return quantize(job)
+        case Sense():
+            from orchestrator.build.mixing import sense
+
+            return sense(job)
+        case Mix():
+            from orchestrator.build.mixing import mix
+
+            return mix(job)
         case Identify():
             from orchestrator.build.identity import identify
 
@@ -68,7 +78,7 @@ def done(job: AnyJob) -> Result:
 
 def _sign(job: AnyJob) -> None:
     """Have a model file that was made say how."""
-    if isinstance(job, Convert | Quantize) and job.provenance:
+    if isinstance(job, Convert | Quantize | Mix) and job.provenance:
         from orchestrator.build.provenance import embed
 
         embed(Path(job.out), job.provenance)

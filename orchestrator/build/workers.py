@@ -195,7 +195,10 @@ def _remove_orphans(work: Path) -> None:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """The caller's environment, quiet, without a GPU, with temporary files in the scratch."""
+    """The caller's environment, quiet, without a GPU, with temporary files in the scratch.
+
+    Quiet to the makers of libraries as well, some of which report what is done with them.
+    """
     package = Path(orchestrator.__file__).parent.parent
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
@@ -204,6 +207,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
+        "ORT_DISABLE_TELEMETRY": "1",
         "TMPDIR": str(scratch),
     }
 

@@ -62,6 +62,19 @@ class Figures(Value):
         return -gain if self.lower_is_better else gain
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the paired difference, laid around float32's figure.
+
+        It says how far the variant's own figure may be from float32's, on these samples; None
+        where there is no interval, as for float32 itself.
+        """
+        if self.reference is None or self.low is None or self.high is None:
+            return None
+        if self.lower_is_better:
+            return self.reference - self.high, self.reference - self.low
+        return self.reference + self.low, self.reference + self.high
+
+    @property
     def score(self) -> float | None:
         """What variants are ranked by: the metric, higher is better."""
         if self.value is None:

@@ -1,4 +1,4 @@
-"""The Pareto front of variants: those that no other beats in accuracy, latency and size at once."""
+"""The Pareto front of variants: those that no other beats in quality, latency and size at once."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,20 @@ Point = tuple[float, ...]
 """One variant's prices, each the smaller the better."""
 
 
+def quality(figures: Figures) -> float:
+    """What variants are compared by, higher is better: the metric, else the cosine with float32.
+
+    Where a model has neither labels nor evaluation data, all variants are equal.
+    """
+    if figures.score is not None:
+        return figures.score
+    return 1.0 if figures.cosine is None else figures.cosine
+
+
 def prices(figures: Figures) -> Point:
-    """Accuracy lost, milliseconds and bytes; what was not measured costs nothing in comparison."""
-    accuracy = figures.accuracy if figures.accuracy is not None else 0.0
+    """Quality lost, milliseconds and bytes; a latency not measured costs nothing in comparison."""
     latency = figures.p50_ms if figures.p50_ms is not None else 0.0
-    return -accuracy, latency, float(figures.size_bytes)
+    return -quality(figures), latency, float(figures.size_bytes)
 
 
 def front(variants: Mapping[str, Figures]) -> tuple[str, ...]:

@@ -205,6 +205,11 @@ class Acceptance(Value):
         return self
 
     @property
+    def for_search(self) -> Self:
+        """What a search for a mixture goes by; sizes and shares of it are judged when it is over."""
+        return self.model_copy(update={"max_size_bytes": None, "min_quantized": 0.0})
+
+    @property
     def ratio(self) -> float | None:
         """The share of float32's figure that `profile` asks for, None where there is no rule."""
         if self.profile is None:

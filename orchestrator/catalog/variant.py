@@ -40,6 +40,8 @@ class Precision(StrEnum):
     INT8_IO = "int8-io"
     INT8_SYMMETRIC = "int8-symmetric"
     INT16X8 = "int16x8"
+    MIXED = "mixed"
+    AS_IS = "as-is"
 
     @property
     def calibrated(self) -> bool:
@@ -49,7 +51,13 @@ class Precision(StrEnum):
             Precision.INT8_IO,
             Precision.INT8_SYMMETRIC,
             Precision.INT16X8,
+            Precision.MIXED,
         )
+
+    @property
+    def searched(self) -> bool:
+        """Whether its bytes depend on the verdict: blocks stay float until the gate passes."""
+        return self is Precision.MIXED
 
     @property
     def integers(self) -> bool:
@@ -66,7 +74,12 @@ class Recipe(Value):
 
     @property
     def reference(self) -> "Recipe":
-        """What it is measured against: float32 of its format, ONNX for what is made from ONNX."""
+        """What it is measured against: float32 of its format, ONNX for what is made from ONNX.
+
+        A file that is taken as it is has nothing to be measured against but itself.
+        """
+        if self.precision is Precision.AS_IS:
+            return self._with()
         form = Format.ONNX if self.format.translated else self.format
         return Recipe(format=form, precision=Precision.FLOAT32)
 
@@ -77,7 +90,7 @@ class Recipe(Value):
             halved = self.precision is Precision.FLOAT16  # while it is written
             precision = Precision.FLOAT32 if halved else self.precision
             return self._with(format=Format.ONNX, precision=precision)
-        if self.precision is Precision.FLOAT32:
+        if self.precision in (Precision.FLOAT32, Precision.AS_IS):
             return None
         return self._with(precision=Precision.FLOAT32)
 
@@ -117,6 +130,10 @@ BUILDABLE: dict[str, Recipe] = {
         Recipe(format=Format.OPENVINO, precision=Precision.FLOAT32),
         Recipe(format=Format.OPENVINO, precision=Precision.FLOAT16),
         Recipe(format=Format.OPENVINO, precision=Precision.INT8),
+        Recipe(format=Format.TFLITE, precision=Precision.MIXED),
+        Recipe(format=Format.ONNX, precision=Precision.MIXED),
+        Recipe(format=Format.TFLITE, precision=Precision.AS_IS),
+        Recipe(format=Format.ONNX, precision=Precision.AS_IS),
     )
 }
 """What the builder knows how to make, by the name of the variant."""

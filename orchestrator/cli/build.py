@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli.exits import Exit
 from orchestrator.cli.options import Format, ModelNames, Rows, Site
 from orchestrator.cli.session import leave, opened
-from orchestrator.errors import NotFound
+from orchestrator.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from orchestrator.app import Fleet
@@ -47,6 +47,8 @@ _DOING = {
     "prune": "pruning",
     "convert": "converting",
     "quantize": "quantizing",
+    "sense": "finding what is sensitive",
+    "mix": "searching",
     "measure": "measuring",
 }
 _LOG_LINES = 12
@@ -64,15 +66,32 @@ def build(
         float, typer.Option("--deadline", min=1, help="Seconds that one worker may take.")
     ] = 900.0,
     force: Annotated[bool, typer.Option("--force", help="Make them again, cached or not.")] = False,
+    ladder: Annotated[
+        bool,
+        typer.Option(
+            "--ladder",
+            help="From int8 over mixed, weights and float16 to float32, until one is accepted.",
+        ),
+    ] = False,
     verify: Annotated[
         bool,
         typer.Option(
             "--verify", help="Make the locked variants again elsewhere and compare their bytes."
         ),
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run code that models hold (Lambda layers); else refused."),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Also write a page: table and charts.")
     ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity", help="On the page: what each block loses by int8 (costs a search)."
+        ),
+    ] = False,
     output: Rows = Format.TEXT,
     site: Site = None,
 ) -> None:
@@ -84,8 +103,13 @@ def build(
     with --verify, bytes differ.
     """
     with opened(site, output) as (fleet, screen):
+        if ladder and variant:
+            raise BadInput(
+                "--ladder and --variant: the ladder chooses among the variants of the catalog",
+                hint="leave one of them out",
+            )
         if verify:
-            _verify(fleet, screen, models, variant, jobs)
+            _verify(fleet, screen, models, variant, jobs, trust=trust)
         from orchestrator.artifact.lock import Status
 
         if not fleet.site.models:
@@ -99,6 +123,8 @@ def build(
                 jobs=jobs,
                 deadline_s=deadline,
                 force=force,
+                ladder=ladder,
+                trust=trust,
                 watch=partial(_watch, bars, made),
             )
         order = {
@@ -106,7 +132,8 @@ def build(
             for index, model in enumerate(wanted)
             for place, v in enumerate(model.variants)
         }
-        made.sort(key=lambda each: order[(each[0], each[1].variant)])
+        if not ladder:
+            made.sort(key=lambda each: order[(each[0], each[1].variant)])
         lock = fleet.site.lock()
         final = [(model, event, lock.find(model)) for model, event in made]
         rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
@@ -121,7 +148,8 @@ def build(
         for model_name, event in made:
             _show_log(fleet, screen, f"{model_name} {event.variant}", event.log)
         if report is not None:
-            report.write_text(fleet.report([model.name for model in wanted]))
+            names = [model.name for model in wanted]
+            report.write_text(fleet.report(names, sensitivity=sensitivity))
         statuses = {event.artifact.status for _, event in made}
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
 
@@ -157,9 +185,11 @@ def _verify(
     models: list[str] | None,
     variants: list[str] | None,
     jobs: int | None,
+    *,
+    trust: bool,
 ) -> NoReturn:
     """Make again, compare, show, and end with what came of it."""
-    compared = fleet.verify(models or [], variants=variants, jobs=jobs)
+    compared = fleet.verify(models or [], variants=variants, jobs=jobs, trust=trust)
     rows = [
         {
             "model": each.model,
@@ -184,7 +214,7 @@ def _row(model: str, event: "Finished", artifact: "LockedArtifact") -> dict[str,
         "model": model,
         "variant": artifact.variant,
         "status": artifact.status.value,
-        "size": size(artifact.size_bytes) if artifact.sha256 else "",
+        "size": size(artifact.whole_bytes) if artifact.sha256 else "",
         "built": "cached" if event.cached else f"{event.seconds:.1f} s",
         "because": artifact.because,
         "sha256": artifact.sha256,

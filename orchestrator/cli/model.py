@@ -1,5 +1,6 @@
 """fleet model: what a built artifact is made of, and what differs between two of them."""
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,50 +10,86 @@ from orchestrator.cli.session import opened
 
 if TYPE_CHECKING:
     from orchestrator.artifact.bought import Bought
+    from orchestrator.artifact.lock import LockedArtifact
+    from orchestrator.artifact.mixture import Block, Mixture
     from orchestrator.build.anatomy import Anatomy, Port
+    from orchestrator.build.coverage import Counted
     from orchestrator.cli.render import Screen
 
 commands = typer.Typer(no_args_is_help=True, help="What built artifacts are made of.")
 Named = Annotated[str, typer.Argument(help="MODEL:VARIANT, such as fashion:tflite-int8.")]
+_COLUMNS = {
+    "variant": "VARIANT",
+    "status": "STATUS",
+    "operations": "OPERATIONS",
+    "weights": "WEIGHTS",
+    "inputs": "INPUTS",
+    "outputs": "OUTPUTS",
+    "bytes": "BYTES",
+}
 
 
 @commands.command()
-def show(artifact: Named, output: Output = Plain.TEXT, site: Site = None) -> None:
-    """Show one artifact: operations, weights, inputs and outputs, figures, provenance."""
+def show(
+    artifact: Annotated[str, typer.Argument(help="MODEL, or MODEL:VARIANT for one artifact.")],
+    output: Output = Plain.TEXT,
+    site: Site = None,
+) -> None:
+    """Show one artifact: operations, weights, inputs and outputs, figures, blocks, provenance.
+
+    With a MODEL alone, all of its built artifacts side by side.
+    """
     with opened(site, output) as (fleet, screen):
+        from rich.markup import escape
+
+        if ":" not in artifact:
+            built = [a.variant for a in fleet.locked(artifact).artifacts if a.sha256]
+            every = [fleet.anatomy(f"{artifact}:{variant}") for variant in built]
+            screen.rows("model", [_row(*each) for each in every], _COLUMNS)
+            return
         locked, anatomy = fleet.anatomy(artifact)
         bought = fleet.bought(artifact)
         if not screen.for_people:
             pruning = {"pruning": {**bought.model_dump(), "words": bought.words}} if bought else {}
             screen.envelope("model", {"artifact": locked, "anatomy": anatomy, **pruning})
             return
-        figures = locked.figures.model_dump(exclude_none=True) if locked.figures else {}
         screen.say(f"[bold]{artifact}[/]  {locked.status.value}  {locked.sha256}")
-        for title, lines in _sections(anatomy).items():
+        if locked.because:
+            screen.say(escape(locked.because))
+        for title, lines in _sections(locked, anatomy).items():
             screen.say(f"[bold]{title}[/]")
             for key, value in lines.items():
-                screen.say(f"  {key:<28}{value}")
+                screen.say(f"  {escape(key):<28}{escape(value)}")
         for key, value in _pruned(bought).items() if bought else ():
-            screen.say(f"  {key:<28}{value}" if value else f"[bold]{key}[/]")
-        screen.say("[bold]figures[/]")
-        for key, value in figures.items():
-            screen.say(f"  {key:<28}{value}")
+            screen.say(f"  {escape(key):<28}{escape(value)}" if value else f"[bold]{key}[/]")
+
+
+def _row(locked: "LockedArtifact", anatomy: "Anatomy") -> dict[str, Any]:
+    """One artifact in few words; programs also get all of its anatomy."""
+    ports = {
+        "inputs": ", ".join(f"{p.name} {_port(p)}" for p in anatomy.inputs),
+        "outputs": ", ".join(f"{p.name} {_port(p)}" for p in anatomy.outputs),
+    }
+    return {
+        "variant": locked.variant,
+        "status": locked.status.value,
+        "operations": sum(each.count for each in anatomy.operations),
+        "weights": ", ".join(f"{w.name} {w.size_bytes}" for w in anatomy.weights),
+        **ports,
+        "bytes": anatomy.size_bytes,
+        "anatomy": anatomy,
+    }
 
 
 @commands.command()
 def diff(one: Named, other: Named, output: Rows = Format.TEXT, site: Site = None) -> None:
-    """Show what differs between two artifacts: operations, weights, ports, figures."""
+    """Show what differs between two artifacts: operations, weights, ports, figures, provenance."""
     with opened(site, output) as (fleet, screen):
         left, right = fleet.anatomy(one), fleet.anatomy(other)
         rows: list[dict[str, Any]] = []
-        for title in ("operations", "weights", "inputs", "outputs", "file"):
-            a, b = _sections(left[1]).get(title, {}), _sections(right[1]).get(title, {})
-            rows += _changed(title, a, b)
-        figures = [
-            each.figures.model_dump(exclude_none=True) if each.figures else {}
-            for each in (left[0], right[0])
-        ]
-        rows += _changed("figures", *figures)
+        mine, theirs = _sections(*left), _sections(*right)
+        for title in dict.fromkeys((*mine, *theirs)):
+            rows += _changed(title, mine.get(title, {}), theirs.get(title, {}))
         _show(screen, rows, one, other)
 
 
@@ -72,19 +109,57 @@ def _changed(part: str, one: dict[str, Any], other: dict[str, Any]) -> list[dict
     ]
 
 
-def _sections(anatomy: "Anatomy") -> dict[str, dict[str, str]]:
+def _sections(locked: "LockedArtifact", anatomy: "Anatomy") -> dict[str, dict[str, str]]:
+    """Everything that is known of an artifact, by part and name; empty parts are left out."""
     from orchestrator.cli.render import size
 
+    figures = locked.figures.model_dump(exclude_none=True) if locked.figures else {}
+    metadata = dict(anatomy.metadata)
+    provenance = _flat(metadata.pop("fleet.provenance", ""))
+    mixture = locked.mixture
     sections = {
         "operations": {each.name: str(each.count) for each in anatomy.operations},
+        "multiplying operations": {each.kind: _covered(each) for each in anatomy.coverage.kinds},
         "weights": {
             each.name: f"{each.count} tensors, {size(each.size_bytes)}" for each in anatomy.weights
         },
         "inputs": {port.name: _port(port) for port in anatomy.inputs},
         "outputs": {port.name: _port(port) for port in anatomy.outputs},
         "file": {"bytes": str(anatomy.size_bytes)},
+        "figures": {key: str(value) for key, value in figures.items()},
+        "blocks": {each.name: _block(each, mixture) for each in mixture.blocks} if mixture else {},
+        "provenance": provenance,
+        "metadata": metadata,
     }
-    return sections | ({"metadata": dict(anatomy.metadata)} if anatomy.metadata else {})
+    return {title: lines for title, lines in sections.items() if lines}
+
+
+def _block(block: "Block", mixture: "Mixture") -> str:
+    made = "float" if block.name in mixture.kept else "int8"
+    kinds = ", ".join(block.operations)
+    return f"{made}; {block.snr_db:.1f} dB signal to deviation where it alone is int8; {kinds}"
+
+
+def _flat(provenance: str) -> dict[str, str]:
+    """What a file says of its own making, one line a fact; tools each on a line of their own."""
+    try:
+        said = json.loads(provenance)
+    except ValueError:
+        return {"fleet.provenance": provenance} if provenance else {}
+    tools = said.pop("tools", {})
+    plain = {key: value for key, value in said.items() if value is not None}
+    return {
+        **{k: v if isinstance(v, str) else json.dumps(v) for k, v in plain.items()},
+        **{f"tool {name}": version for name, version in tools.items()},
+    }
+
+
+def _covered(counted: "Counted") -> str:
+    """How many there are, and how far they are quantized."""
+    return (
+        f"{counted.count}, of which {counted.weights} with integer weights, "
+        f"{counted.activations} with integer activations too"
+    )
 
 
 def _pruned(bought: "Bought") -> dict[str, str]:

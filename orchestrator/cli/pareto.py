@@ -1,4 +1,4 @@
-"""fleet pareto: which variants no other beats in accuracy, latency and size at once."""
+"""fleet pareto: which variants no other beats in quality, latency and size at once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,15 +12,19 @@ from orchestrator.errors import BadInput
 if TYPE_CHECKING:
     from orchestrator.artifact.lock import LockedArtifact
 
-_COLUMNS = {
-    "front": "FRONT",
-    "variant": "VARIANT",
-    "status": "STATUS",
-    "accuracy": "ACCURACY",
-    "p50_ms": "P50 MS",
-    "size": "SIZE",
-    "because": "BECAUSE",
-}
+
+def _columns(metric: str) -> dict[str, str]:
+    """The headings; what variants are compared by is called by its own name."""
+    return {
+        "front": "FRONT",
+        "variant": "VARIANT",
+        "status": "STATUS",
+        **({"value": metric.upper(), "interval": "95 %"} if metric else {}),
+        "p50_ms": "P50 MS",
+        "p95_ms": "P95 MS",
+        "size": "SIZE",
+        "because": "BECAUSE",
+    }
 
 
 def pareto(
@@ -33,20 +37,24 @@ def pareto(
 ) -> None:
     """Show the Pareto front of a model's built variants; --out draws it.
 
-    On the front stand the variants that no other accepted one beats in accuracy, latency and
-    size at once. Figures are the build machine's.
+    On the front stand the variants that no other accepted one beats in the metric (without
+    labels: the cosine with float32's outputs), latency and size at once. Figures are the build
+    machine's; the interval is that of the paired difference, laid around float32's figure.
     """
     with opened(site, output) as (fleet, screen):
-        from orchestrator.web.report import on_front
+        from orchestrator.web.report import metric_of, on_front
         from orchestrator.web.report import pareto as drawn
 
         locked = fleet.locked(model)
         best = on_front(locked)
         order = sorted(locked.artifacts, key=lambda a: (a.variant not in best, a.variant))
-        screen.rows("pareto", [_row(a, best) for a in order], _COLUMNS)
+        columns = _columns(metric_of(locked))
+        screen.rows("pareto", [_row(a, best) for a in order], columns)
+        if not any(a.figures and a.figures.samples for a in order):
+            screen.note(f"warning: {model} was built without evaluation data (data.evaluation)")
         match out.suffix if out else None:
             case ".svg":
-                _write(out, drawn(locked))
+                _write(out, drawn(locked, alone=True))
             case ".html":
                 _write(out, fleet.report([model]))
             case None:
@@ -57,16 +65,23 @@ def pareto(
 
 def _row(artifact: "LockedArtifact", best: tuple[str, ...]) -> dict[str, Any]:
     from orchestrator.cli.render import size
+    from orchestrator.web.report import value_of
 
     figures = artifact.figures
+    low, high = (figures.interval if figures else None) or (None, None)
     return {
         "front": "●" if artifact.variant in best else "",
         "variant": artifact.variant,
         "status": artifact.status.value,
-        "accuracy": figures.accuracy if figures else None,
+        "metric": figures.metric if figures else None,
+        "value": value_of(figures),
+        "low": low,
+        "high": high,
+        "interval": f"{low:.4g} to {high:.4g}" if low is not None and high is not None else "",
         "p50_ms": figures.p50_ms if figures else None,
-        "size": size(artifact.size_bytes) if artifact.sha256 else "",
-        "size_bytes": artifact.size_bytes,
+        "p95_ms": figures.p95_ms if figures else None,
+        "size": size(artifact.whole_bytes) if artifact.sha256 else "",
+        "size_bytes": artifact.whole_bytes,
         "because": artifact.because,
     }
 

@@ -13,6 +13,7 @@ from orchestrator.artifact.lock import LockedModel
 from orchestrator.build.builder import Builder
 from orchestrator.build.store import Store
 from orchestrator.catalog.model import Model
+from orchestrator.catalog.variant import BUILDABLE
 
 ROOT = Path(__file__).parents[2]
 ALL = (
@@ -52,7 +53,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalog")
     script = Path(__file__).with_name("sources.py")
     subprocess.run(
-        [sys.executable, str(script), str(folder)], check=True, timeout=120, capture_output=True
+        [sys.executable, str(script), str(folder)], check=True, timeout=400, capture_output=True
     )
     return folder
 
@@ -76,6 +77,12 @@ def digits() -> Callable[..., Model]:
 @pytest.fixture(scope="session")
 def built(shared: Site) -> LockedModel:
     return shared.build(a_model())
+
+
+@pytest.fixture(scope="session")
+def every(shared: Site, built: LockedModel) -> LockedModel:
+    """All variants of digits.keras; those beside the default are added to what was built."""
+    return shared.build(a_model(variants=tuple(BUILDABLE)))
 
 
 def a_model(

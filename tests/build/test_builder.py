@@ -13,6 +13,7 @@ import pytest
 from orchestrator.artifact.lock import Status
 from orchestrator.build.builder import Finished, Started
 from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION
+from orchestrator.catalog.variant import BUILDABLE
 from orchestrator.errors import NotFound
 
 FRESH = """
@@ -25,7 +26,7 @@ catalog, site, model = Path(sys.argv[1]), Path(sys.argv[2]), Model.model_validat
 locked = Builder(catalog, Store(site / "store"), site / ".fleet" / "build").build(model)
 heavy = {"tensorflow", "keras", "onnx", "onnxruntime", "numpy", "litert_quantizer"}
 print(json.dumps({
-    "digests": [[a.variant, a.sha256, a.golden and a.golden.sha256] for a in locked.artifacts],
+    "digests": [[a.variant, a.parts, a.golden and a.golden.sha256] for a in locked.artifacts],
     "heavy": sorted(heavy & set(sys.modules)),
 }))
 """
@@ -105,21 +106,22 @@ def test_bytes_the_store_has_lost_are_made_again(built, shared, digits):
 
 
 def test_equal_inputs_give_equal_bytes_in_another_site_under_another_hash_seed(
-    built, catalog, digits, tmp_path
+    every, catalog, digits, tmp_path
 ):
-    model = digits().model_dump_json()
+    model = digits(variants=tuple(BUILDABLE)).model_dump_json()
 
     ended = subprocess.run(
         [sys.executable, "-c", FRESH, str(catalog), str(tmp_path), model],
         env={**os.environ, "PYTHONHASHSEED": "4711"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,
         check=True,
     )
     fresh = json.loads(ended.stdout)
 
-    assert fresh["digests"] == [[a.variant, a.sha256, a.golden.sha256] for a in built.artifacts]
+    known = [[a.variant, list(a.parts), a.golden.sha256] for a in every.artifacts]
+    assert fresh["digests"] == known
     assert fresh["heavy"] == [], "the caller has imported a toolchain"
 
 
@@ -184,11 +186,11 @@ def test_without_evaluation_data_only_float32_is_accepted(site, digits):
 
 def test_several_inputs_and_outputs_and_refused_layer_names_are_built(site, digits):
     two = digits("two.keras", evaluation="two", calibration=None, variants=("tflite-float32",))
-    underscore = digits(
-        "underscore.keras", evaluation="vectors", calibration=None, variants=("tflite-float32",)
+    named = digits(
+        "names.keras", evaluation="vectors", calibration=None, variants=("tflite-float32",)
     )
 
-    first, second = (site.build(model).artifacts[0] for model in (two, underscore))
+    first, second = (site.build(model).artifacts[0] for model in (two, named))
 
     assert [first.status, second.status] == [Status.ACCEPTED] * 2
     assert [t.output for t in first.golden.tolerances] == ["first", "second"]

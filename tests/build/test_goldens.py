@@ -57,8 +57,10 @@ DICE = np.random.default_rng(1)
         (lambda s, x: x + DICE.random((1, 3)), "two runs with the same input differ: it draws"),
         (lambda s, x: x + s.runs, "whatever it was given before: it draws random numbers"),
         (lambda s, x: x * 0, "its outputs are the same for 8 different inputs"),
+        (lambda s, x: x * np.nan, "output 'out' is not finite"),
+        (lambda s, x: np.zeros((0, 4), np.int8), "output 'out' is empty"),
     ],
-    ids=["empty", "not finite", "random", "counting", "deaf"],
+    ids=["empty", "not finite", "random", "counting", "deaf", "NaN", "no rows"],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_cases_that_would_prove_nothing_are_refused(function, because):
@@ -78,6 +80,37 @@ def test_a_model_that_keeps_state_is_proved_from_a_fresh_start_each_time(tmp_pat
 def test_state_cannot_be_told_from_chance_by_one_input_alone():
     with pytest.raises(Worthless, match="draws random numbers"):
         cases(remembering, samples(same=True))
+
+
+def test_a_single_case_is_refused_where_another_input_gives_the_same_answer():
+    with pytest.raises(Worthless, match="its outputs do not change when its only input is changed"):
+        cases(lambda s, x: x * 0 + 1, samples(1))
+
+    assert len(cases(lambda s, x: x * 2, samples(1)).inputs["x"]) == 1
+
+
+def test_integers_that_stand_for_real_numbers_may_be_two_steps_off_and_others_none():
+    class Quantized(Fake):
+        inputs = (Scaled(Tensor(name="x", shape=(1, 3), dtype="int8"), 0.05, -3),)
+        outputs = (Scaled(Tensor(name="out", shape=(1, 3), dtype="int8"), 0.1, 4),)
+
+    found = golden_cases(lambda: Quantized(lambda s, x: x // 2), samples(), 8, Precision.AS_IS)
+
+    assert found.inputs["x"].dtype == found.outputs["out"].dtype == np.int8
+    assert [t.max_abs_diff for t in found.tolerances] == [2.0]
+
+
+def test_the_smoke_test_tells_integers_apart_that_a_float_cannot():
+    spec = importlib.util.spec_from_file_location("smoke", SMOKE)
+    smoke = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(smoke)
+    wanted = {"out": np.array([[2**60 + 1]])}
+
+    report = smoke.compare(
+        np, lambda feed: {"out": feed["x"] - 1}, {"x": wanted["out"]}, wanted, {}, 1
+    )
+
+    assert report["passed"] is False
 
 
 def test_a_model_without_state_leaves_no_mark(tmp_path):

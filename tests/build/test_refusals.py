@@ -62,11 +62,6 @@ def test_a_truncated_onnx_file_is_refused(own, digits):
         own.build(digits("half.onnx", **ONNX))
 
 
-def test_a_model_with_code_inside_is_refused(site, digits):
-    with pytest.raises(BadSource, match="Lambda layer, which is code"):
-        site.build(digits("lambda.keras", **VECTORS, variants=("tflite-float32",)))
-
-
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -267,7 +267,7 @@ def test_a_plain_user_has_a_namespaced_lab_too():
     if "NoTierWorks" in done.stderr:
         pytest.skip(f"NOT TESTED AS A PLAIN USER: {done.stderr.splitlines()[-1]}")
     assert (done.stdout, done.stderr) == (
-        "namespaces True ['ai-edge-litert', 'onnxruntime']\naarch64 1000 kept\nfull True\n",
+        "namespaces True ['ai-edge-litert', 'onnxruntime', 'openvino']\naarch64 1000 kept\nfull True\n",
         "",
     )
 

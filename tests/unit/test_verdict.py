@@ -201,6 +201,44 @@ def test_only_a_variant_that_could_stand_in_dominates():
     )
 
 
+def test_formats_of_one_runtime_dominate_each_other_and_other_interfaces_never():
+    formats = a_model(ort_int8={}, onnx_int8={})
+    interfaces = a_model(tflite_int8={}, tflite_int8_io={})
+
+    found = statuses(formats, built(ort_int8=(2.0, 0.8), onnx_int8=(1.0, 0.9)))
+    kept = statuses(interfaces, built(tflite_int8=(1.0, 0.9), tflite_int8_io=(2.0, 0.8)))
+
+    assert found == {"ort-int8": "dominated", "onnx-int8": "accepted"}
+    assert kept == {"tflite-int8": "accepted", "tflite-int8-io": "accepted"}
+
+
+@pytest.mark.parametrize(
+    ("quantized", "least", "status"),
+    [
+        (0, 0.5, Status.REJECTED),
+        (3, 0.5, Status.REJECTED),
+        (4, 0.5, Status.ACCEPTED),
+        (0, 0.0, Status.ACCEPTED),
+        (7, 1.0, Status.ACCEPTED),
+        (6, 1.0, Status.REJECTED),
+    ],
+)
+def test_a_variant_that_is_quantized_by_name_only_is_rejected(quantized, least, status):
+    figures = measured(operations=8, quantized=quantized + quantized // 7, kept_float=("LSTM",))
+
+    found, because = judge({"min_quantized": least}, figures)
+
+    assert found is status
+    assert because == "" or because == (
+        f"called quantized, but {quantized} of 8 operations that multiply are (left in float: "
+        f"LSTM), and acceptance.min_quantized is {least:g}"
+    )
+
+
+def test_a_model_in_which_nothing_multiplies_is_not_judged_by_what_does():
+    assert judge({}, measured(operations=0, quantized=0)) == (Status.ACCEPTED, "")
+
+
 def test_float32_is_never_dominated_and_a_mark_goes_when_its_reason_goes():
     model = a_model(tflite_float32={}, tflite_int8={}, tflite_int8_dynamic={})
     locked = built(
