@@ -61,8 +61,11 @@ class Precision(StrEnum):
 
     @property
     def integers(self) -> bool:
-        """Whether it promises integers: of weights at least, of activations where calibrated."""
-        return self not in (Precision.FLOAT32, Precision.FLOAT16)
+        """Whether it promises integers: of weights at least, of activations where calibrated.
+
+        A file taken as it is promises nothing.
+        """
+        return self not in (Precision.FLOAT32, Precision.FLOAT16, Precision.AS_IS)
 
 
 class Recipe(Value):

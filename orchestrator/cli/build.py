@@ -117,7 +117,7 @@ def build(
         wanted = [fleet.site.model(name) for name in models or fleet.site.models]
         made: list[tuple[str, Finished]] = []
         with screen.bars() as bars:
-            fleet.build(
+            fleet.workshop.build(
                 [m.name for m in wanted],
                 variants=variant,
                 jobs=jobs,
@@ -149,7 +149,7 @@ def build(
             _show_log(fleet, screen, f"{model_name} {event.variant}", event.log)
         if report is not None:
             names = [model.name for model in wanted]
-            report.write_text(fleet.report(names, sensitivity=sensitivity))
+            report.write_text(fleet.workshop.report(names, sensitivity=sensitivity))
         statuses = {event.artifact.status for _, event in made}
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
 
@@ -189,7 +189,7 @@ def _verify(
     trust: bool,
 ) -> NoReturn:
     """Make again, compare, show, and end with what came of it."""
-    compared = fleet.verify(models or [], variants=variants, jobs=jobs, trust=trust)
+    compared = fleet.workshop.verify(models or [], variants=variants, jobs=jobs, trust=trust)
     rows = [
         {
             "model": each.model,

@@ -43,12 +43,12 @@ def show(
         from rich.markup import escape
 
         if ":" not in artifact:
-            built = [a.variant for a in fleet.locked(artifact).artifacts if a.sha256]
-            every = [fleet.anatomy(f"{artifact}:{variant}") for variant in built]
+            built = [a.variant for a in fleet.workshop.locked(artifact).artifacts if a.sha256]
+            every = [fleet.workshop.anatomy(f"{artifact}:{variant}") for variant in built]
             screen.rows("model", [_row(*each) for each in every], _COLUMNS)
             return
-        locked, anatomy = fleet.anatomy(artifact)
-        bought = fleet.bought(artifact)
+        locked, anatomy = fleet.workshop.anatomy(artifact)
+        bought = fleet.workshop.bought(artifact)
         if not screen.for_people:
             pruning = {"pruning": {**bought.model_dump(), "words": bought.words}} if bought else {}
             screen.envelope("model", {"artifact": locked, "anatomy": anatomy, **pruning})
@@ -85,7 +85,7 @@ def _row(locked: "LockedArtifact", anatomy: "Anatomy") -> dict[str, Any]:
 def diff(one: Named, other: Named, output: Rows = Format.TEXT, site: Site = None) -> None:
     """Show what differs between two artifacts: operations, weights, ports, figures, provenance."""
     with opened(site, output) as (fleet, screen):
-        left, right = fleet.anatomy(one), fleet.anatomy(other)
+        left, right = fleet.workshop.anatomy(one), fleet.workshop.anatomy(other)
         rows: list[dict[str, Any]] = []
         mine, theirs = _sections(*left), _sections(*right)
         for title in dict.fromkeys((*mine, *theirs)):

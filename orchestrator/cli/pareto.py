@@ -45,7 +45,7 @@ def pareto(
         from orchestrator.web.report import metric_of, on_front
         from orchestrator.web.report import pareto as drawn
 
-        locked = fleet.locked(model)
+        locked = fleet.workshop.locked(model)
         best = on_front(locked)
         order = sorted(locked.artifacts, key=lambda a: (a.variant not in best, a.variant))
         columns = _columns(metric_of(locked))
@@ -56,7 +56,7 @@ def pareto(
             case ".svg":
                 _write(out, drawn(locked, alone=True))
             case ".html":
-                _write(out, fleet.report([model]))
+                _write(out, fleet.workshop.report([model]))
             case None:
                 pass
             case other:
