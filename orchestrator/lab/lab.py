@@ -1,8 +1,9 @@
 """A fleet on this machine: start it, look at it, break it, mend it, stop it."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.lab import breakage, linux
@@ -15,9 +16,10 @@ from orchestrator.lab.kinds import mix
 from orchestrator.lab.launch import BOOT_S, STOP_S, alone, end, last_words, launch, prepare
 from orchestrator.lab.listing import listing, remove_listing, write_listing
 from orchestrator.lab.runtime import compiling, device_python
-from orchestrator.lab.spec import DeviceSpec, Places, Spec, Tier
+from orchestrator.lab.spec import ORDINARY, DeviceSpec, Places, Spec, Storage, Tier
 from orchestrator.lab.sshd import find_sshd
 from orchestrator.lab.status import LabStatus, State
+from orchestrator.lab.userland import Program, found
 
 
 def _quiet(_name: str) -> None:
@@ -36,30 +38,36 @@ class Lab:
         devices: int = 12,
         *,
         tier: str | None = None,
+        userlands: Sequence[str] = ("host",),
+        storage: Storage = ORDINARY,
         on_boot: Callable[[str], None] = _quiet,
     ) -> LabStatus:
-        """Start `devices` devices, unless a lab with as many (and that tier) is up already.
+        """Start `devices` devices, unless a lab of the same sort is up already.
 
         Args:
             devices: 1 to 2500.
             tier: ``namespaces`` or ``plain``; the best one that works if None.
+            userlands: names of `USERLANDS`; devices get them in turn.
+            storage: what each device's /home lies on.
             on_boot: called with a device's name as soon as its SSH server answers.
 
         Raises:
             SshdMissing: this machine has no sshd.
+            UserlandMissing: this machine lacks the programs of a userland.
             NoTierWorks: nothing that was tried can make a device.
             AddressesTaken: other labs or servers hold all loopback addresses.
             BootFailed: a device did not come up.
         """
         wanted = _checked(devices, tier)
+        lands = tuple(userlands[index % len(userlands)] for index in range(devices))
         with alone(self.places):
             state = self._alive()
-            if state and len(state.devices) == devices and wanted in ("", state.tier):
+            if state and state.is_such(wanted, lands, storage):
                 write_listing(self.inventory, listing(state.user, state.devices))
                 return self.status()
-            sshd = find_sshd()
+            sshd, programs = find_sshd(), found(userlands)
             self._down()
-            return self._start(sshd, devices, wanted, on_boot)
+            return self._start(Making(sshd, wanted, lands, storage, programs), on_boot)
 
     def down(self) -> None:
         """Stop every device and remove the inventory file; nothing happens if no lab is up.
@@ -153,20 +161,26 @@ class Lab:
             return self.places.root(name)
         return Path(f"/proc/{running[name]}/root")
 
-    def _start(self, sshd: str, count: int, tier: str, on_boot: Callable[[str], None]) -> LabStatus:
+    def _start(self, making: "Making", on_boot: Callable[[str], None]) -> LabStatus:
         """Boot a lab where none is."""
         python = device_python()
+        count = len(making.userlands)
         with ExitStack() as stack:
             if compiler := compiling(python):
                 stack.callback(compiler.wait, timeout=120)
             block = take_block(count)
             stack.callback(block.lock.close)
             devices = tuple(
-                DeviceSpec(name, profile, block.address(index))
-                for index, (name, profile) in enumerate(mix(count))
+                DeviceSpec(name, profile, block.address(index), land, making.storage)
+                for index, ((name, profile), land) in enumerate(
+                    zip(mix(count), making.userlands, strict=True)
+                )
             )
             key = prepare(self.places, devices)
-            spec = Spec(str(self.places.lab), sshd, tier, key, python, devices)
+            place = str(self.places.lab)
+            spec = Spec(
+                place, making.sshd, making.tier, key, python, devices, programs=making.programs
+            )
             ready = launch(self.places, spec, block.lock.fileno())
             born = linux.born(ready.pid)
             state = State(
@@ -177,6 +191,8 @@ class Lab:
                 why=ready.why,
                 lacks=python.lacks,
                 devices=tuple((one.name, one.profile, one.address) for one in devices),
+                userlands=making.userlands,
+                storage=making.storage,
             )
             write(self.places.state, state.text().encode())
             self._greet(state, on_boot)
@@ -212,7 +228,8 @@ class Lab:
             # Somebody was stopped in the middle of `up`.
             with suppress(LabDown):
                 self._ask_down()
-        for path in (self.places.devices, self.places.runtime, self.places.marks):
+        quirks = self.places.quirks("any").parent
+        for path in (self.places.devices, self.places.runtime, self.places.marks, quirks):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.places.state, self.places.spec, self.places.socket):
             path.unlink(missing_ok=True)
@@ -254,6 +271,17 @@ class Lab:
         answer = ask(self.places.socket, {"do": do, "device": name}, timeout_s=BOOT_S)
         if "error" in answer:
             raise BootFailed(f"could not {do} {name!r}: {answer['error']}", hint="see .fleet/lab")
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a new lab is made of; `userlands` has one for each device."""
+
+    sshd: str
+    tier: str
+    userlands: tuple[str, ...]
+    storage: Storage
+    programs: tuple[Program, ...]
 
 
 def _checked(devices: int, tier: str | None) -> str:

@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.lab import plain, tree
+from orchestrator.lab import linux, plain, storage, tree
 from orchestrator.lab.boot import Booting, Running, boot
 from orchestrator.lab.control import listen, receive
+from orchestrator.lab.root import server
 from orchestrator.lab.spec import DeviceSpec, Places, Ready, Spec, Tier
 from orchestrator.lab.tier import Chosen, choose, enter
 
@@ -37,14 +38,16 @@ class Supervisor:
             enter(as_root=self.chosen.as_root)
             tree.mount_runtime(self.places, self.spec.python)
             for device in self.spec.devices:
-                tree.mount_home(self.places, device, as_root=self.chosen.as_root)
+                storage.attach(self.places, device, as_root=self.chosen.as_root)
         booting = [(device.name, self._begin(device)) for device in self.spec.devices]
         for name, started in booting:
             self.running[name] = started.finish() if isinstance(started, Booting) else started
 
     def start(self, name: str) -> None:
-        """Boot a device that is off; its /home is what it was."""
+        """Boot a device that is off; its /home is what it was, or what reached its image."""
         if name not in self.running:
+            if self.chosen.tier is Tier.NAMESPACES:
+                self._attach(self.spec.device(name))
             started = self._begin(self.spec.device(name))
             self.running[name] = started.finish() if isinstance(started, Booting) else started
 
@@ -58,6 +61,35 @@ class Supervisor:
             os.kill(device.first, sign)
         with suppress(ChildProcessError):
             os.waitpid(device.holder, 0)
+
+    def cut(self, name: str) -> None:
+        """Switch a device off and lose all that its file system had not written yet."""
+        storage.die(self.places, self.spec.device(name))
+        self.stop(name)
+        storage.detach(self.places, self.spec.device(name))
+
+    def freeze(self, name: str) -> None:
+        """Stop every process of a device where it is; `mend` or `stop` ends that."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen device go on."""
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, sign: signal.Signals) -> None:
+        first = self.running[name].first
+        left = [first]
+        while left:
+            pid = left.pop()
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            left.extend(linux.children(pid))
+
+    def _attach(self, device: DeviceSpec) -> None:
+        if not storage.is_attached(self.places, device):
+            with suppress(OSError):  # a dead file system is still mounted, a cut one is not
+                storage.detach(self.places, device)
+            storage.attach(self.places, device, as_root=self.chosen.as_root)
 
     def stop_all(self) -> None:
         """Switch every device off."""
@@ -83,12 +115,22 @@ class Supervisor:
                     self.start(name)
                 case {"do": "stop", "device": str(name)}:
                     self.stop(name)
+                case {"do": "cut", "device": str(name)}:
+                    self.cut(name)
+                case {"do": "freeze", "device": str(name)}:
+                    self.freeze(name)
+                case {"do": "thaw", "device": str(name)}:
+                    self.thaw(name)
+                case {"do": "die", "device": str(name)}:
+                    storage.die(self.places, self.spec.device(name))
+                case {"do": "remount", "device": str(name), "read_only": bool(sealed)}:
+                    storage.remount(self.places, self.spec.device(name), read_only=sealed)
                 case {"do": "down"}:
                     self.stop_all()
                 case _:
                     return {"error": f"unknown request {request!r}"}
-        except (OSError, StopIteration) as error:
-            return {"error": str(error)}
+        except (OSError, KeyError, StopIteration) as error:
+            return {"error": str(error) or type(error).__name__}
         return {"running": {name: device.first for name, device in self.running.items()}}
 
     def _begin(self, device: DeviceSpec) -> Booting | Running:
@@ -96,7 +138,7 @@ class Supervisor:
             plain.build(self.spec, device, self.places)
             config = self.places.root(device.name) / "etc/ssh/sshd_config"
             return plain.start(self.spec, device, [self.spec.sshd, "-D", "-e", "-f", str(config)])
-        argv = [self.spec.sshd, "-D", "-e"]
+        argv = server(device, self.spec)
         return boot(self.spec, device, argv, as_root=self.chosen.as_root)
 
 

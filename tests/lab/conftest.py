@@ -66,6 +66,12 @@ def started(site: Path, count: int, tier: str | None = None) -> Bench:
     return Bench(lab, site, status.tier)
 
 
+@pytest.fixture(scope="session")
+def as_bench() -> Callable[[Lab, Path, Tier], Bench]:
+    """The means to run commands on a lab's devices."""
+    return Bench
+
+
 @pytest.fixture(scope="session", params=list(Tier))
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
