@@ -37,9 +37,10 @@ flush() { # flush PATH…: files and directories to the disk itself
     else sync "$@" 2>/dev/null || sync; fi
 }
 
-can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox)
-    rm -rf "$m/.try" && mkdir "$m/.try" || return 1
-    ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null
+can_rename_links() { # whether `mv -T` renames a link to a folder over another one (not in toybox)
+    rm -rf "$m/.try" && mkdir "$m/.try" "$m/.try/one" "$m/.try/two" || return 1
+    ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null &&
+        [ "$(readlink "$m/.try/a")" = two ]
     tried=$?
     rm -rf "$m/.try"
     return $tried
