@@ -25,7 +25,12 @@ _COLUMNS = {
     "alive": "ALIVE",
     "broken": "BROKEN",
 }
-_HOW = ("offline", "wrong-output", "full-disk", "tampered")
+_HOW = (
+    *("offline", "wrong-output", "full-disk", "tampered", "power-cut", "reboot", "dead-storage"),
+    *("read-only", "no-inodes", "frozen", "wrong-clock", "crowded", "noisy"),
+    *("link-stall", "link-slow", "link-lossy", "link-flap", "link-black-hole"),
+    *("link-fin", "link-rst", "link-flip", "link-turned-away"),
+)
 Name = Annotated[str, typer.Argument(help="A lab device's name.")]
 
 
@@ -87,7 +92,7 @@ def break_(
     how: Annotated[str, typer.Option("--how", help=" | ".join(_HOW))],
     site: Site = None,
 ) -> None:
-    """Break a lab device on purpose: switch it off, falsify its outputs, fill its disk, tamper."""
+    """Break a lab device on purpose: its power, storage, clock, outputs, sshd or line."""
     with opened(site, "text") as (fleet, screen):
         from orchestrator.lab.breakage import Breakage
 

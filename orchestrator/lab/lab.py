@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from orchestrator.lab import breakage, linux
-from orchestrator.lab.addresses import MOST, await_banners, take_block
+from orchestrator.lab import breakage, faults, linux
+from orchestrator.lab.addresses import MOST, await_banners, detour, take_block
 from orchestrator.lab.breakage import Breakage, Files
 from orchestrator.lab.control import ask
 from orchestrator.lab.errors import BootFailed, CannotBreak, LabDown, LabError
@@ -40,6 +41,7 @@ class Lab:
         tier: str | None = None,
         userlands: Sequence[str] = ("host",),
         storage: Storage = ORDINARY,
+        shared: Path | None = None,
         on_boot: Callable[[str], None] = _quiet,
     ) -> LabStatus:
         """Start `devices` devices, unless a lab of the same sort is up already.
@@ -49,6 +51,7 @@ class Lab:
             tier: ``namespaces`` or ``plain``; the best one that works if None.
             userlands: names of `USERLANDS`; devices get them in turn.
             storage: what each device's /home lies on.
+            shared: a folder of this machine that devices see at /opt/fleet-lab/shared.
             on_boot: called with a device's name as soon as its SSH server answers.
 
         Raises:
@@ -63,11 +66,11 @@ class Lab:
         with alone(self.places):
             state = self._alive()
             if state and state.is_such(wanted, lands, storage):
-                write_listing(self.inventory, listing(state.user, state.devices))
+                self._list()
                 return self.status()
             sshd, programs = find_sshd(), found(userlands)
             self._down()
-            return self._start(Making(sshd, wanted, lands, storage, programs), on_boot)
+            return self._start(Making(sshd, wanted, lands, storage, programs, shared), on_boot)
 
     def down(self) -> None:
         """Stop every device and remove the inventory file; nothing happens if no lab is up.
@@ -118,6 +121,10 @@ class Lab:
                 return breakage.make_wrong(files)
             case Breakage.TAMPERED:
                 return breakage.tamper(files)
+            case _:
+                done = faults.inflict(self._bench(name, files), how)
+                self._list()
+                return done
 
     def mend(self, name: str) -> str:
         """Undo everything `break_device` did to a device; one sentence on what was done.
@@ -128,17 +135,13 @@ class Lab:
             BootFailed: the device was off and did not come up again.
         """
         state = self._up()
-        _, _, address = state.require(name)
-        done = list(breakage.restore(self._files(state, name)))
+        files = self._files(state, name)
+        done = list(faults.undo(self._bench(name, files), breakage.broken(files)))
+        self._list()
         if name not in self._running():
-            self._command("start", name)
-            await_banners(
-                [(name, address)],
-                _quiet,
-                timeout_s=BOOT_S,
-                given_up=lambda: self._fallen(state, {name}),
-            )
+            self._boot(name)
             done.append("booted it again with its files")
+        done += breakage.restore(files)
         return f"mended {name}: {', '.join(done)}" if done else f"nothing was broken on {name}"
 
     def root(self, name: str) -> Path:
@@ -161,6 +164,46 @@ class Lab:
             return self.places.root(name)
         return Path(f"/proc/{running[name]}/root")
 
+    def _boot(self, name: str) -> None:
+        """Switch a device on that is off, and wait for its server."""
+        state = self._up()
+        _, _, address = state.require(name)
+        self._command("start", name)
+        await_banners(
+            [(name, address)],
+            _quiet,
+            timeout_s=BOOT_S,
+            given_up=lambda: self._fallen(state, {name}),
+        )
+
+    def _bench(self, name: str, files: Files) -> faults.Bench:
+        state = self._up()
+        land = state.userlands[[known for known, _, _ in state.devices].index(name)]
+        return faults.Bench(
+            files=files,
+            places=self.places,
+            tier=state.tier,
+            userland=land,
+            storage=state.storage,
+            root=lambda: self.root(name),
+            tell=partial(self._command, name=name),
+            boot=lambda: self._boot(name),
+        )
+
+    def _list(self) -> None:
+        """Write the inventory file; a device on a bad line is reached through its relay."""
+        state = self._up()
+        bad = {name for name, _, _ in state.devices if self._bad_line(state, name)}
+        where = [
+            (name, kind, detour(address) if name in bad else address)
+            for name, kind, address in state.devices
+        ]
+        write_listing(self.inventory, listing(state.user, where))
+
+    def _bad_line(self, state: State, name: str) -> bool:
+        files = self._files(state, name)
+        return any(how.weather and files.sign(how).exists() for how in Breakage)
+
     def _start(self, making: "Making", on_boot: Callable[[str], None]) -> LabStatus:
         """Boot a lab where none is."""
         python = device_python()
@@ -177,9 +220,15 @@ class Lab:
                 )
             )
             key = prepare(self.places, devices)
-            place = str(self.places.lab)
             spec = Spec(
-                place, making.sshd, making.tier, key, python, devices, programs=making.programs
+                lab=str(self.places.lab),
+                sshd=making.sshd,
+                wanted=making.tier,
+                authorized_key=key,
+                python=python,
+                devices=devices,
+                programs=making.programs,
+                shared=str(making.shared or ""),
             )
             ready = launch(self.places, spec, block.lock.fileno())
             born = linux.born(ready.pid)
@@ -261,14 +310,15 @@ class Lab:
         home = self.places.home(name, state.tier)
         if state.tier is not Tier.PLAIN:
             home = Path(f"/proc/{state.pid}/root", *home.parts[1:])
-        return Files(name, state.tier, home, self.places.marks / f"{name}.json")
+        marks = self.places.marks
+        return Files(name, state.tier, home, marks / f"{name}.json", marks)
 
     def _running(self) -> dict[str, int]:
         answer: dict[str, int] = ask(self.places.socket, {"do": "list"})["running"]
         return answer
 
-    def _command(self, do: str, name: str) -> None:
-        answer = ask(self.places.socket, {"do": do, "device": name}, timeout_s=BOOT_S)
+    def _command(self, do: str, name: str, **more: object) -> None:
+        answer = ask(self.places.socket, {"do": do, "device": name, **more}, timeout_s=BOOT_S)
         if "error" in answer:
             raise BootFailed(f"could not {do} {name!r}: {answer['error']}", hint="see .fleet/lab")
 
@@ -282,6 +332,7 @@ class Making:
     userlands: tuple[str, ...]
     storage: Storage
     programs: tuple[Program, ...]
+    shared: Path | None
 
 
 def _checked(devices: int, tier: str | None) -> str:

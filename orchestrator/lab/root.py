@@ -50,6 +50,9 @@ def build_root(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> No
     _private(root, spec, device, places)
     if kind.python:
         _python(root, spec, places)
+    if spec.shared:
+        (root / OWN / "shared").mkdir()
+        linux.bind(spec.shared, root / OWN / "shared")
 
 
 def _all_of_this_machine(root: Path) -> None:
@@ -149,8 +152,11 @@ def _login_files(home: Path, spec: Spec) -> None:
     keys.parent.mkdir(mode=0o700, exist_ok=True)
     keys.write_text(f"{spec.authorized_key}\n")
     owner = home.stat()
-    for path in (keys.parent, keys):
+    for path in (keys, keys.parent, home):
         os.chown(path, owner.st_uid, owner.st_gid)
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)  # a power cut must not lock everybody out
+        os.close(handle)
 
 
 def _python(root: Path, spec: Spec, places: Places) -> None:

@@ -79,6 +79,8 @@ class Spec:
     python: DevicePython
     devices: tuple[DeviceSpec, ...]
     programs: tuple[Program, ...] = ()
+    shared: str = ""
+    """A folder of this machine that every device sees at /opt/fleet-lab/shared; empty for none."""
 
     def program(self, name: str) -> Program:
         """A program of this machine that some userland needs, which must be there."""

@@ -71,11 +71,8 @@ def detach(places: Places, device: DeviceSpec) -> None:
 
 
 def is_attached(places: Places, device: DeviceSpec) -> bool:
-    """Whether a device's /home is mounted, and alive."""
-    home = places.devices / device.name / "home"
-    with suppress(OSError):
-        return home.is_mount() and (home / "pi").is_dir()
-    return False
+    """Whether something is mounted where a device's /home goes."""
+    return (places.devices / device.name / "home").is_mount()
 
 
 def remount(places: Places, device: DeviceSpec, *, read_only: bool) -> None:
@@ -85,6 +82,13 @@ def remount(places: Places, device: DeviceSpec, *, read_only: bool) -> None:
     kind = str(device.storage.sort)
     options = _tmpfs_options(device.storage) if device.storage.sort is Sort.TMPFS else ""
     linux.mount("none", home, kind, flags, options)
+
+
+def limit_inodes(places: Places, device: DeviceSpec, most: int) -> None:
+    """Let a device's tmpfs hold that many files and folders; 0 for as many as it likes."""
+    home = places.devices / device.name / "home"
+    options = f"size={device.storage.mib}m,nr_inodes={most}"
+    linux.mount("none", home, "tmpfs", int(Mount.REMOUNT), options)
 
 
 def _in_use(image: Path) -> bool:

@@ -1,0 +1,341 @@
+"""A lab whose devices are interrupted exactly where a test wants it, and looked at from outside.
+
+A case is one fault on one device in the middle of one deployment. Cases run side by side, one a
+device; then the fault is healed, the deployment runs again, and everything must be in order. Every
+deployment brings the next of three versions, so nothing is ever set back: what one case leaves
+behind, the next one meets.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from scale import MODEL, offer
+
+from orchestrator.app import Fleet
+from orchestrator.lab.lab import Lab
+from orchestrator.rollout.outcome import Outcome, Status
+from orchestrator.selftest.invariant import Seen, remains, violations
+
+HERE = Path(__file__).parent
+SHIPPED = HERE.parents[1] / "templates" / "device" / "device.sh"
+PLAYBOOK = """name: all
+waves:
+  - {name: all, size: all, max_failed: 100%}
+at_once: 32
+keep_releases: 2
+confirm_within_s: 30
+"""
+COUNTED: Counter[str] = Counter()
+"""Injected faults by kind, for the summary at the end of the run."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault: at the `at`-th step of the script, die (`act` None) or let `act` do something.
+
+    `goes_on`: whether the script goes on after `act`, or is left waiting where it is. `heal` undoes
+    what must be undone before a second visit can go well. `word` is part of the outcome's code.
+    """
+
+    kind: str
+    at: int
+    act: Callable[[str], None] | None = None
+    goes_on: bool = False
+    heal: Callable[[str], None] = lambda device: None
+
+
+@dataclass
+class Rig:
+    """One lab, one site, one ledger; used by many cases one after the other."""
+
+    site: Path
+    lab: Lab
+    userlands: Mapping[str, str]
+    slow: frozenset[str] = frozenset()
+    wrong: list[str] = field(default_factory=list)
+    versions: int = 0
+    release: str = ""
+    runs: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    roots: dict[str, Path] = field(default_factory=dict)
+
+    # --- the site ---------------------------------------------------------------------------
+
+    def describe(self, addresses: Mapping[str, tuple[str, int]] | None = None) -> None:
+        """Write the site; `addresses` may name a way around, such as a relay."""
+        place, status = self.lab.places.lab, self.lab.status()
+        shared = "/opt/fleet-lab/shared/python3"
+        devices = {
+            one.name: {
+                "address": (addresses or {}).get(one.name, (one.address, one.port))[0],
+                "port": one.port,
+                "profile": "bench",
+                "emulated": True,
+                "python": "python3" if one.name in self.slow else shared,
+            }
+            for one in status.devices
+        }
+        keys = {"identity_file": str(place / "id_ed25519"), "known_hosts": str(self.known_hosts)}
+        bench = {"kind": "other", "arch": "x86_64", "ram_mib": 4096, "runtimes": ["onnxruntime"]}
+        listing = {
+            "defaults": {"user": status.user, **keys},
+            "profiles": {"bench": bench},
+            "devices": devices,
+        }
+        inventory = self.site / "inventory" / "main"
+        inventory.mkdir(parents=True, exist_ok=True)
+        (inventory / "devices.yaml").write_text(json.dumps(listing))
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.lab.places.known_hosts
+
+    @property
+    def fleet(self) -> Fleet:
+        return Fleet(self.site)
+
+    def next_version(self) -> str:
+        """Another of three versions becomes the one to deploy."""
+        self.versions += 1
+        self.release = offer(self.site, f"{self.versions % 3 + 1}.0")
+        return self.release
+
+    def deploy(self, devices: Iterable[str]) -> dict[str, Outcome]:
+        """One plan for some devices, carried out in this process."""
+        fleet = self.fleet
+        plan = fleet.plan(" | ".join(sorted(devices)), fleet.site.playbook("all"))
+        outcomes = fleet.execute(plan).outcomes
+        fleet.ledger._engine.dispose()
+        return {outcome.device: outcome for outcome in outcomes}
+
+    # --- what is seen from outside ----------------------------------------------------------
+
+    def root(self, device: str) -> Path:
+        """The device's root; asked for again after every boot."""
+        if device not in self.roots or not self.roots[device].exists():
+            self.roots[device] = self.lab.root(device)
+        return self.roots[device]
+
+    def place(self, device: str) -> Path:
+        return self.root(device) / "home/pi/.fleet" / MODEL
+
+    def seen(self, device: str) -> Seen:
+        return look(self.place(device))
+
+    # --- one round of cases -----------------------------------------------------------------
+
+    def trip(self, device: str, at: int, how: str) -> None:
+        """Wait for the `at`-th step of the device's script."""
+        folder = self.root(device) / "dev/shm/trip"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)
+        for old in ("fired", "trace"):
+            (folder / old).unlink(missing_ok=True)
+        if not (folder / "go").exists():
+            os.mkfifo(folder / "go")
+        for name, text in (("count", "0\n"), ("trace", ""), ("at", f"{at} {how}\n")):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o666)
+        (folder / "go").chmod(0o666)
+
+    def untrip(self, device: str) -> bool:
+        """Whether the step was reached; nothing waits for one any more."""
+        folder = self.root(device) / "dev/shm/trip"
+        (folder / "at").unlink(missing_ok=True)
+        return (folder / "fired").exists()
+
+    def go_on(self, device: str) -> None:
+        """Let a script that waits go on."""
+        try:
+            handle = os.open(self.root(device) / "dev/shm/trip/go", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return  # nobody waits any more
+        os.write(handle, b"on\n")
+        os.close(handle)
+
+    @cached_property
+    def steps(self) -> dict[str, list[str]]:
+        """The steps of an ordinary deployment in each userland."""
+        self.next_version()
+        for device in self.userlands:
+            self.trip(device, 0, "trace")
+        for outcome in self.deploy(self.userlands).values():
+            assert outcome.status is Status.SUCCEEDED, said(outcome)
+        self.settle(self.userlands)
+        return {
+            land: (self.root(device) / "dev/shm/trip/trace").read_text().splitlines()
+            for device, land in self.userlands.items()
+        }
+
+    def at_every_step(
+        self, make: Callable[[int], Case], *, where: Callable[[str], bool] = lambda step: True
+    ) -> None:
+        """A case at every step of every userland, shared out among its devices."""
+        cases: dict[str, list[Case]] = {}
+        for land, steps in self.steps.items():
+            devices = sorted(d for d, its in self.userlands.items() if its == land)
+            at = [number for number, step in enumerate(steps, 1) if where(step)]
+            for place, device in enumerate(devices):
+                cases[device] = [make(step) for step in at[place :: len(devices)]]
+        self.all(cases)
+
+    def round(self, cases: Mapping[str, Case]) -> None:
+        """Inject one fault on each device, look, heal, run again, look again."""
+        target = self.next_version()
+        for device, case in cases.items():
+            self.trip(device, case.at, "pause" if case.act else "kill")
+        with Watch(self, cases) as watch:
+            outcomes = self.deploy(cases)
+        running = self.lab._running()
+        for device, case in cases.items():
+            fired = device in watch.fired or (device in running and self.untrip(device))
+            if not fired:
+                self.report(case, device, "the step was never reached: no fault was injected")
+                continue
+            COUNTED[case.kind] += 1
+            if device not in running:
+                self.lab.mend(device)
+                self.roots.pop(device, None)
+            self.check(case, device, outcomes[device], target)
+            case.heal(device)
+        again = self.deploy(cases)
+        for device, case in cases.items():
+            if again[device].status not in (Status.SUCCEEDED, Status.ALREADY_CURRENT):
+                self.report(case, device, f"no second run: {said(again[device])}")
+        self.settle(cases)
+
+    def check(self, case: Case, device: str, outcome: Outcome, target: str) -> None:
+        """The invariant right after the fault, and whether the outcome says what is."""
+        current, previous = self.runs[device]
+        had = [link for link, release in (("current", current), ("previous", previous)) if release]
+        seen = self.seen(device)
+        for wrong in violations(seen, {target, current or ""}, had=had):
+            self.report(case, device, wrong)
+        now = seen.linked("current")
+        match outcome.status:
+            case Status.SUCCEEDED | Status.ALREADY_CURRENT:
+                meant: Sequence[str | None] = [target]
+            case Status.FAILED_UNKNOWN:
+                meant = [target, current]
+            case _:
+                meant = [current]
+        if now not in meant:
+            self.report(case, device, f"runs {now}, and the ledger says {said(outcome)}")
+
+    def settle(self, devices: Iterable[str]) -> None:
+        """After an undisturbed visit everything is in order, and the ledger knows it."""
+        fleet = self.fleet
+        expected = fleet.ledger.expected()
+        for device in devices:
+            current, _ = self.runs.get(device, (None, None))
+            before = current if current != self.release else self.runs[device][1]
+            case = Case("settled", 0)
+            for wrong in remains(self.seen(device), self.release, before, 2):
+                self.report(case, device, wrong)
+            known = expected.get((device, MODEL))
+            if known is None or known.manifest.release != self.release:
+                self.report(case, device, f"the ledger expects {known}")
+            self.runs[device] = (self.release, before)
+        fleet.ledger._engine.dispose()
+
+    def report(self, case: Case, device: str, wrong: str) -> None:
+        where = f"{case.kind} at step {case.at} on {device} ({self.userlands[device]})"
+        self.wrong.append(f"{where}: {wrong}")
+
+    def all(self, cases: Mapping[str, Sequence[Case]]) -> None:
+        """Rounds until every device has had all of its cases; then nothing may be wrong."""
+        for number in range(max(map(len, cases.values()))):
+            left = {d: each[number] for d, each in cases.items() if number < len(each)}
+            self.round(left)
+        wrong, self.wrong = self.wrong, []
+        assert not wrong, "\n".join(wrong)
+
+
+class Watch(threading.Thread):
+    """Does what cases ask for as soon as their devices wait."""
+
+    def __init__(self, rig: Rig, cases: Mapping[str, Case]) -> None:
+        super().__init__(daemon=True)
+        self.rig, self.left = rig, {d: case for d, case in cases.items() if case.act}
+        self.fired: set[str] = set()
+        self.over = False
+        self.flags = {d: rig.root(d) / "dev/shm/trip/fired" for d in self.left}
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        self.join()
+
+    def run(self) -> None:
+        while not self.over:
+            for device in [d for d in self.left if self.flags[d].exists()]:
+                case = self.left.pop(device)
+                self.fired.add(device)
+                assert case.act is not None
+                case.act(device)
+                if case.goes_on:
+                    self.rig.go_on(device)
+            time.sleep(0.005)
+
+
+def look(place: Path) -> Seen:
+    """One model's folder, read file by file."""
+    links = {path.name: str(path.readlink()) for path in place.iterdir() if path.is_symlink()}
+    releases: dict[str, dict[str, str]] = {}
+    manifests = {}
+    for folder in (place / "releases").iterdir():
+        files = {f.name: f.read_bytes() for f in folder.iterdir()}
+        releases[folder.name] = {n: hashlib.sha256(data).hexdigest() for n, data in files.items()}
+        if "manifest.json" in files:
+            manifests[folder.name] = files["manifest.json"]
+    others = [
+        str(path.relative_to(place))
+        for path in (*place.iterdir(), *(place / "staging").glob("*"))
+        if not path.is_symlink()
+    ]
+    return Seen(links, releases, manifests, tuple(others))
+
+
+def said(outcome: Outcome) -> str:
+    return f"{outcome.status.value} {outcome.code} {outcome.because}"
+
+
+def tripwired(site: Path) -> None:
+    """Give a site the shipped script with tripwires in it."""
+    text = SHIPPED.read_text()
+    mark = "\nshift 2\n"
+    assert text.count(mark) == 1, "device.sh has changed: where do the tripwires go?"
+    own = site / "templates/device/device.sh"
+    own.parent.mkdir(parents=True)
+    own.write_text(text.replace(mark, mark + (HERE / "trip.sh").read_text()))
+
+
+def warmed(folder: Path, lab: Lab) -> "subprocess.Popen[bytes]":
+    """Start the Python that devices share; `folder` is what they see as shared."""
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "warm.py"), str(folder), str(lab.places.lab)],
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+
+def shared(folder: Path) -> Path:
+    """The folder that devices share, with the client of the warm Python in it."""
+    (folder / "out").mkdir(parents=True)
+    (folder / "out").chmod(0o1777)
+    (folder / "python3").write_bytes((HERE / "warm.sh").read_bytes())
+    (folder / "python3").chmod(0o755)
+    os.mkfifo(folder / "in")
+    (folder / "in").chmod(0o666)
+    return folder
