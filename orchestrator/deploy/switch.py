@@ -160,7 +160,8 @@ def _prepare(hands: Hands, errand: Errand) -> Mapping[str, str] | None:
     if current == step.release:
         if there != _wanted(manifest):
             return {}  # damaged while it runs: proved beside it, then put in its place
-        hands.call("leave", step.model, errand.owner)
+        keep = str(errand.playbook.keep_releases)  # what was not confirmed to its end is now
+        hands.call("confirm", step.model, step.release, errand.owner, keep)
         return None
     if current != step.was:
         raise DeviceRefused(

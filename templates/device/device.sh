@@ -147,6 +147,7 @@ settle() { # finish whatever a lost controller or a power cut left half done
     go_on
     go_back
     read_pending pending && revert "$token"
+    rm -rf "$m"/*.new "$m"/.*.new
 }
 
 # --- verbs that only look ---------------------------------------------------------------------
@@ -201,6 +202,10 @@ installed() {
         say previous "$(linked previous)"
         for file in "$m/pending" "$m/reverting"; do
             [ -e "$file" ] && say pending "$(first_line "$file")"
+        done
+        for file in "$m"/lock* "$m"/confirmed "$m"/reverting "$m"/pending* "$m"/.try "$m"/*.new \
+            "$m"/.*.new; do
+            [ ! -e "$file" ] && [ ! -L "$file" ] || say unsettled "${file##*/}"
         done
         for manifest in "$folder"/*/manifest.json; do
             [ -e "$manifest" ] || continue

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `from rig import …`
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))  # and `from scale import …`
-from rig import COUNTED, PLAYBOOK, Rig, said, shared, tripwired, warmed
+from rig import CODES, COUNTED, PLAYBOOK, Rig, said, shared, tripwired, warmed
 
 from orchestrator.lab.errors import LabError
 from orchestrator.lab.lab import Lab
@@ -86,6 +86,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     failed = len(terminalreporter.stats.get("failed", ()))
     terminalreporter.section("injected faults")
     for kind, count in sorted(COUNTED.items()):
-        terminalreporter.line(f"{count:5}  {kind}")
+        ended = ", ".join(f"{n} × {code}" for code, n in CODES[kind].most_common(4))
+        terminalreporter.line(f"{count:5}  {kind}" + (f": {ended}" if ended else ""))
     verdict = f"{failed} tests failed" if failed else "0 violations"
     terminalreporter.line(f"{sum(COUNTED.values()):5}  injected faults, {verdict}")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +37,8 @@ confirm_within_s: 30
 """
 COUNTED: Counter[str] = Counter()
 """Injected faults by kind, for the summary at the end of the run."""
+CODES: defaultdict[str, Counter[str]] = defaultdict(Counter)
+"""How the outcomes of a kind were called."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Case:
     """One fault: at the `at`-th step of the script, die (`act` None) or let `act` do something.
 
     `goes_on`: whether the script goes on after `act`, or is left waiting where it is. `heal` undoes
-    what must be undone before a second visit can go well. `word` is part of the outcome's code.
+    what must be undone before a second visit can go well. `codes`: what a failure may be called.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Case:
     act: Callable[[str], None] | None = None
     goes_on: bool = False
     heal: Callable[[str], None] = lambda device: None
+    codes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Rig:
     slow: frozenset[str] = frozenset()
     wrong: list[str] = field(default_factory=list)
     versions: int = 0
+    ballast: int = 0
     release: str = ""
     runs: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     roots: dict[str, Path] = field(default_factory=dict)
@@ -106,13 +110,16 @@ class Rig:
     def next_version(self) -> str:
         """Another of three versions becomes the one to deploy."""
         self.versions += 1
-        self.release = offer(self.site, f"{self.versions % 3 + 1}.0")
+        self.release = offer(self.site, f"{self.versions % 3 + 1}.0", size=self.ballast)
         return self.release
 
-    def deploy(self, devices: Iterable[str]) -> dict[str, Outcome]:
-        """One plan for some devices, carried out in this process."""
+    def deploy(
+        self, devices: Iterable[str], planned: Callable[[], None] = lambda: None
+    ) -> dict[str, Outcome]:
+        """One plan for some devices, carried out in this process; `planned` runs in between."""
         fleet = self.fleet
         plan = fleet.plan(" | ".join(sorted(devices)), fleet.site.playbook("all"))
+        planned()
         outcomes = fleet.execute(plan).outcomes
         fleet.ledger._engine.dispose()
         return {outcome.device: outcome for outcome in outcomes}
@@ -177,20 +184,26 @@ class Rig:
         }
 
     def at_every_step(
-        self, make: Callable[[int], Case], *, where: Callable[[str], bool] = lambda step: True
+        self, make: Callable[[int, str], Case | None], *, before: bool = True, after: bool = False
     ) -> None:
-        """A case at every step of every userland, shared out among its devices."""
+        """A case before and after every step of every userland, shared out among its devices.
+
+        `make` gets the number of the step and the userland. ``FLEET_FAULTS_SHARE=0.1`` takes every
+        tenth of them, for a quick look.
+        """
+        every = round(1 / float(os.environ.get("FLEET_FAULTS_SHARE", "1")))
         cases: dict[str, list[Case]] = {}
         for land, steps in self.steps.items():
+            at = [n for n, step in enumerate(steps, 1) if (after if step[-1] == "." else before)]
+            made = [case for n in at[::every] if (case := make(n, land)) is not None]
             devices = sorted(d for d, its in self.userlands.items() if its == land)
-            at = [number for number, step in enumerate(steps, 1) if where(step)]
             for place, device in enumerate(devices):
-                cases[device] = [make(step) for step in at[place :: len(devices)]]
+                cases[device] = made[place :: len(devices)]
         self.all(cases)
 
     def round(self, cases: Mapping[str, Case]) -> None:
         """Inject one fault on each device, look, heal, run again, look again."""
-        target = self.next_version()
+        self.next_version()
         for device, case in cases.items():
             self.trip(device, case.at, "pause" if case.act else "kill")
         with Watch(self, cases) as watch:
@@ -200,12 +213,17 @@ class Rig:
             fired = device in watch.fired or (device in running and self.untrip(device))
             if not fired:
                 self.report(case, device, "the step was never reached: no fault was injected")
-                continue
+        self.judge(cases, outcomes)
+
+    def judge(self, cases: Mapping[str, Case], outcomes: Mapping[str, Outcome]) -> None:
+        """Look at every device after its fault, heal it, deploy again, and look again."""
+        running = self.lab._running()
+        for device, case in cases.items():
             COUNTED[case.kind] += 1
             if device not in running:
                 self.lab.mend(device)
                 self.roots.pop(device, None)
-            self.check(case, device, outcomes[device], target)
+            self.check(case, device, outcomes.get(device))
             case.heal(device)
         again = self.deploy(cases)
         for device, case in cases.items():
@@ -213,23 +231,30 @@ class Rig:
                 self.report(case, device, f"no second run: {said(again[device])}")
         self.settle(cases)
 
-    def check(self, case: Case, device: str, outcome: Outcome, target: str) -> None:
+    def check(self, case: Case, device: str, outcome: Outcome | None) -> None:
         """The invariant right after the fault, and whether the outcome says what is."""
         current, previous = self.runs[device]
         had = [link for link, release in (("current", current), ("previous", previous)) if release]
         seen = self.seen(device)
-        for wrong in violations(seen, {target, current or ""}, had=had):
+        for wrong in violations(seen, {self.release, current or ""}, had=had):
             self.report(case, device, wrong)
+        if outcome is None:
+            return  # the controller is dead: the ledger says "interrupted"
         now = seen.linked("current")
         match outcome.status:
             case Status.SUCCEEDED | Status.ALREADY_CURRENT:
-                meant: Sequence[str | None] = [target]
+                meant: Sequence[str | None] = [self.release]
             case Status.FAILED_UNKNOWN:
-                meant = [target, current]
+                meant = [self.release, current]
             case _:
                 meant = [current]
         if now not in meant:
             self.report(case, device, f"runs {now}, and the ledger says {said(outcome)}")
+        CODES[case.kind][outcome.code or outcome.status.value] += 1
+        if outcome.code and case.codes and outcome.code not in case.codes:
+            self.report(case, device, f"misnamed: {said(outcome)}")
+        if outcome.code == "CONTROLLER > BUG":
+            self.report(case, device, said(outcome))
 
     def settle(self, devices: Iterable[str]) -> None:
         """After an undisturbed visit everything is in order, and the ledger knows it."""
@@ -284,7 +309,10 @@ class Watch(threading.Thread):
                 case = self.left.pop(device)
                 self.fired.add(device)
                 assert case.act is not None
-                case.act(device)
+                try:
+                    case.act(device)
+                except Exception as error:  # noqa: BLE001 - a thread must not die in silence
+                    self.rig.report(case, device, f"the fault itself failed: {error}")
                 if case.goes_on:
                     self.rig.go_on(device)
             time.sleep(0.005)
