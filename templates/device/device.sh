@@ -89,7 +89,8 @@ take_lease() { # take_lease OWNER SECONDS: a dead owner's lease is taken over
             sleep 1 # made a moment ago: let its owner be written, and look again
             continue
         fi
-        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && rm -rf "$m/lock.dead.$$"
+        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && stop_script "$m/lock.dead.$$" &&
+            rm -rf "$m/lock.dead.$$"
     done
     [ -d "$m/lock" ] || refuse unwritable "cannot make $m/lock: $(mkdir "$m/lock" 2>&1); $(df_words)"
     refuse locked "another controller took the lease just now"
@@ -102,7 +103,17 @@ sign_lease() { # sign_lease OWNER: whose it is, and until when
 leave() { # leave OWNER
     owner=''
     { read -r owner until <"$m/lock/owner"; } 2>/dev/null
-    [ "$owner" = "$1" ] && rm -rf "$m/lock"
+    [ "$owner" = "$1" ] && stop_script "$m/lock" && rm -rf "$m/lock"
+    return 0
+}
+
+stop_script() { # stop_script LEASE: what a controller that is gone began must not go on
+    at='' whose=''
+    { read -r at <"$1/at" && read -r whose until <"$1/owner"; } 2>/dev/null
+    case $at in '' | *[!0-9]* | "$$") return 0 ;; esac
+    case $(xargs -0 <"/proc/$at/cmdline" 2>/dev/null) in # not another process of that number
+        *device.sh*"$whose"*) kill -9 "-$at" 2>/dev/null || kill -9 "$at" 2>/dev/null ;;
+    esac
     return 0
 }
 
@@ -241,6 +252,7 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES
     mkdir -p "$m/releases" "$m/staging" 2>/dev/null ||
         refuse unwritable "cannot make $m: $(mkdir -p "$m/releases" "$m/staging" 2>&1)"
     take_lease "$3" "$4"
+    holds "$3"
     settle
     for left in "$m"/staging/* "$m"/lock.dead.* "$m"/.try "$m"/.current.new "$m"/.previous.new; do
         [ "$left" = "$part" ] || rm -rf "$left"
@@ -279,10 +291,12 @@ receive() { # receive MODEL RELEASE OWNER  <  tar of the files that are missing
     flush "$part"/* "$part" "$m/staging"
 }
 
-holds() { # holds OWNER: whether the lease is still ours
+holds() { # holds OWNER: whether the lease is still ours; one script at a time works under it
     owner=''
     { read -r owner until <"$m/lock/owner"; } 2>/dev/null
     [ "$owner" = "$1" ] || refuse lease-lost "the lease belongs to ${owner:-nobody} now"
+    stop_script "$m/lock"
+    echo $$ >"$m/lock/at"
 }
 
 smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
@@ -347,6 +361,7 @@ repair() { # the running release is damaged and a proved one is staged: current 
 
 confirm() { # confirm MODEL RELEASE OWNER KEEP
     use_model "$1" "$2"
+    holds "$3"
     now=$(linked current)
     [ "$now" = "$release" ] || refuse reverted "runs ${now:-nothing} again: the switch was not confirmed in time"
     if [ -e "$m/pending" ]; then

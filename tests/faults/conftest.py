@@ -49,8 +49,8 @@ def rigged(folder: Path, count: int, storage: Storage, tier: str) -> Iterator[Ri
     (site / "fleet.toml").write_text('inventory = "inventory/main"\nplaybook = "all"\n')
     (site / "playbooks/all.yaml").write_text(PLAYBOOK)
     tripwired(site)
+    rig = Rig(site, lab, {one.name: one.userland for one in status.devices})
     try:
-        rig = Rig(site, lab, {one.name: one.userland for one in status.devices})
         rig.describe()
         for _ in range(2):
             rig.next_version()
@@ -60,6 +60,9 @@ def rigged(folder: Path, count: int, storage: Storage, tier: str) -> Iterator[Ri
             rig.settle(rig.userlands)
         yield rig
     finally:
+        if "zygote" in rig.__dict__:
+            rig.zygote.kill()
+            rig.zygote.communicate()
         warm.kill()
         warm.wait()
         lab.down()

@@ -9,12 +9,14 @@ behind, the next one meets.
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +24,9 @@ from pathlib import Path
 from scale import MODEL, offer
 
 from orchestrator.app import Fleet
+from orchestrator.lab.addresses import detour
 from orchestrator.lab.lab import Lab
+from orchestrator.lab.link import Relay
 from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.selftest.invariant import Seen, remains, violations
 
@@ -215,6 +219,51 @@ class Rig:
                 self.report(case, device, "the step was never reached: no fault was injected")
         self.judge(cases, outcomes)
 
+    def kill_controller(self, struck: Callable[[], set[str]], devices: Iterable[str]) -> None:
+        """Deploy in a process of its own, and kill it once `struck` names every device."""
+        target = " | ".join(sorted(devices))
+        zygote = self.zygote
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        zygote.stdin.write(target + "\n")
+        zygote.stdin.flush()
+        pid = int(zygote.stdout.readline())
+        last = time.monotonic() + 60
+        while set(devices) - struck() and time.monotonic() < last:
+            time.sleep(0.005)
+        os.kill(pid, signal.SIGKILL)
+        assert int(zygote.stdout.readline()) == -signal.SIGKILL, "it had ended before"
+
+    @cached_property
+    def zygote(self) -> "subprocess.Popen[str]":
+        """A process that forks controllers."""
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "controller.py"), str(self.site)],
+            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    # --- lines --------------------------------------------------------------------------------
+
+    @contextmanager
+    def relayed(self, ballast: int = 0) -> Iterator[Relay]:
+        """Reach every device through a relay meanwhile, with releases of some size."""
+        devices = self.lab.status().devices
+        routes = {
+            one.name: ((detour(one.address), one.port), (one.address, one.port)) for one in devices
+        }
+        relay = Relay(routes).start()
+        self.describe({name: near for name, (near, _) in routes.items()})
+        self.ballast = ballast
+        try:
+            yield relay
+        finally:
+            self.ballast = 0
+            self.describe()
+            relay.stop()
+
     def judge(self, cases: Mapping[str, Case], outcomes: Mapping[str, Outcome]) -> None:
         """Look at every device after its fault, heal it, deploy again, and look again."""
         running = self.lab._running()
@@ -281,6 +330,10 @@ class Rig:
         for number in range(max(map(len, cases.values()))):
             left = {d: each[number] for d, each in cases.items() if number < len(each)}
             self.round(left)
+        self.verdict()
+
+    def verdict(self) -> None:
+        """Nothing was wrong since the last verdict."""
         wrong, self.wrong = self.wrong, []
         assert not wrong, "\n".join(wrong)
 
