@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from random import uniform
+from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.artifact.dominance import marked
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AT_ONCE = 32
 """Devices looked at side by side."""
+_PATIENCE_S = (0.5, 1.5)
+"""How long to wait, more or less, when a device's server has too many unfinished logins."""
 
 
 class Fleet:
@@ -310,9 +314,25 @@ class Fleet:
 
     def connect(self, device: Device) -> "Transport":
         """Open a session with a device."""
-        from orchestrator.transport.ssh import SshTransport
+        from orchestrator.transport.greeting import Crowded
 
-        return SshTransport(self.address(device))
+        for patience_s in _PATIENCE_S:
+            try:
+                return self._session(device)
+            except Crowded:
+                sleep(patience_s * uniform(0.5, 1.5))  # not all of those it turned away at once
+        return self._session(device)
+
+    def _session(self, device: Device) -> "Transport":
+        from orchestrator.transport.greeting import looked_again
+        from orchestrator.transport.ssh import SshTransport
+        from orchestrator.transport.transport import DeviceUnreachable
+
+        try:
+            return SshTransport(self.address(device))
+        except DeviceUnreachable as error:
+            met = self._met.get(device.name)
+            raise looked_again(error, device.address, device.port, met) from error
 
     def address(self, device: Device) -> "Address":
         """Where a device listens and who vouches for it."""
@@ -342,6 +362,12 @@ class Fleet:
         return HostKey(*shown_host_key(self.address(device)))
 
     # --- the parts the above is made of --------------------------------------------------
+
+    @cached_property
+    def _met(self) -> Mapping[str, str]:
+        """When devices were last logged in to, as far as the ledger knows."""
+        facts = self.ledger.facts()
+        return {name: f"{each.observed_at:%Y-%m-%d %H:%M}" for name, each in facts.items()}
 
     @cached_property
     def _scripts(self) -> "Scripts":

@@ -21,7 +21,31 @@ case $root in "~/"*) root=$HOME/${root#"~/"} ;; esac
 
 say() { printf '%s=%s\n' "$1" "$2"; }
 finish() { echo "=end="; exit "$1"; }
-refuse() { say refused "$1"; shift; say because "$*"; finish 1; }
+refuse() { # refuse WORD BECAUSE…: a write that failed is looked at once more, and named
+    word=$1
+    shift
+    case $word in unwritable | transfer) word=$(second_look "$word" "$*") ;; esac
+    say refused "$word"
+    say because "$*"
+    finish 1
+}
+
+second_look() { # second_look WORD SAID: what a write says now; shells call every failure an I/O error
+    tried=$({ cat /proc/version >"$m/.probe"; } 2>&1)
+    rm -f "$m/.probe" 2>/dev/null
+    for said in "$tried" "$2"; do
+        case $said in
+            *"Read-only file system"*) echo read-only; return ;;
+            *[Qq]uota*) echo quota; return ;;
+            *"No space left"*)
+                if [ "$(available -k)" -gt 64 ] && [ "$(available -i)" = 0 ]; then echo no-inodes
+                else echo disk-full; fi
+                return ;;
+            *"nput/output error"*) echo storage-dead; return ;;
+        esac
+    done
+    echo "$1"
+}
 
 use_model() {
     m=$root/$1

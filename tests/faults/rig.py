@@ -72,6 +72,8 @@ class Rig:
     wrong: list[str] = field(default_factory=list)
     versions: int = 0
     ballast: int = 0
+    blind: bool = False
+    """Whether devices cannot be looked at before they are healed."""
     release: str = ""
     runs: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     roots: dict[str, Path] = field(default_factory=dict)
@@ -118,11 +120,16 @@ class Rig:
         return self.release
 
     def deploy(
-        self, devices: Iterable[str], planned: Callable[[], None] = lambda: None
+        self,
+        devices: Iterable[str],
+        planned: Callable[[], None] = lambda: None,
+        *,
+        repair: bool = False,
     ) -> dict[str, Outcome]:
         """One plan for some devices, carried out in this process; `planned` runs in between."""
         fleet = self.fleet
-        plan = fleet.plan(" | ".join(sorted(devices)), fleet.site.playbook("all"))
+        target = " | ".join(sorted(devices))
+        plan = fleet.plan(target, fleet.site.playbook("all"), repair=repair)
         planned()
         outcomes = fleet.execute(plan).outcomes
         fleet.ledger._engine.dispose()
@@ -138,6 +145,15 @@ class Rig:
 
     def place(self, device: str) -> Path:
         return self.root(device) / "home/pi/.fleet" / MODEL
+
+    def linked(self, device: str) -> str:
+        """What a device runs."""
+        return (self.place(device) / "current").readlink().name
+
+    def findings(self, devices: Iterable[str]) -> dict[str, str]:
+        """What an audit finds."""
+        drifts = self.fleet.audit(" | ".join(sorted(devices)))
+        return {drift.device: drift.finding.value for drift in drifts}
 
     def seen(self, device: str) -> Seen:
         return look(self.place(device))
@@ -272,8 +288,11 @@ class Rig:
             if device not in running:
                 self.lab.mend(device)
                 self.roots.pop(device, None)
+            if self.blind:
+                case.heal(device)
             self.check(case, device, outcomes.get(device))
-            case.heal(device)
+            if not self.blind:
+                case.heal(device)
         again = self.deploy(cases)
         for device, case in cases.items():
             if again[device].status not in (Status.SUCCEEDED, Status.ALREADY_CURRENT):
