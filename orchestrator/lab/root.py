@@ -140,8 +140,10 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
     if kind.server == "dropbear":
         _login_files(root / "home" / DEVICE_USER, spec)
     if kind.tools != "host":
-        for fixture in (root / OWN / "bin").iterdir():
-            (root / "usr/bin" / fixture.name).symlink_to(f"/{OWN}/bin/{fixture.name}")
+        # Dropbear gives sessions a PATH of its own. A link would hide from Python where it lives.
+        fixtures = sorted(path.name for path in (root / OWN / "bin").iterdir())
+        starts = {name: f'#!/bin/sh\nexec /{OWN}/bin/{name} "$@"\n'.encode() for name in fixtures}
+        put(root / "usr/bin", starts, mode=0o755)
 
 
 def _login_files(home: Path, spec: Spec) -> None:
