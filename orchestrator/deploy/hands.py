@@ -174,6 +174,8 @@ class Hands:
             raise DeviceRefused(self.device.name, "killed", self._killed(verb))
         if not begun or _END not in lines:
             why = _last_line(err) or "nothing on its error output"
+            if (word := _named(why)) != "unwritable":
+                raise DeviceRefused(self.device.name, word, f"{verb!r} could not run: {why}")
             raise BadAnswer(
                 f"{self.device.name}: no whole answer to {verb!r} (exit status {status}): {why}",
                 hint=f"try it by hand: ssh {self.device.user}@{self.device.address} "
@@ -200,6 +202,7 @@ _WRITES = {
     "Read-only file system": "read-only",
     "uota exceeded": "quota",
     "nput/output error": "storage-dead",
+    "I/O error": "storage-dead",
 }
 
 

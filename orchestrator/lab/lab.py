@@ -3,24 +3,23 @@
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from orchestrator.lab import breakage, faults, linux
-from orchestrator.lab.addresses import MOST, await_banners, detour, take_block
+from orchestrator.lab.addresses import await_banners, detour, take_block
 from orchestrator.lab.breakage import Breakage, Files
 from orchestrator.lab.control import ask
-from orchestrator.lab.errors import BootFailed, CannotBreak, LabDown, LabError
+from orchestrator.lab.errors import BootFailed, CannotBreak, LabDown
 from orchestrator.lab.keys import write
-from orchestrator.lab.kinds import mix
 from orchestrator.lab.launch import BOOT_S, STOP_S, alone, end, last_words, launch, prepare
 from orchestrator.lab.listing import listing, remove_listing, write_listing
+from orchestrator.lab.making import Making, checked
 from orchestrator.lab.runtime import compiling, device_python
-from orchestrator.lab.spec import ORDINARY, DeviceSpec, Places, Spec, Storage, Tier
+from orchestrator.lab.spec import ORDINARY, Places, Storage, Tier
 from orchestrator.lab.sshd import find_sshd
 from orchestrator.lab.status import LabStatus, State
-from orchestrator.lab.userland import Program, found
+from orchestrator.lab.userland import found
 
 
 def _quiet(_name: str) -> None:
@@ -61,7 +60,7 @@ class Lab:
             AddressesTaken: other labs or servers hold all loopback addresses.
             BootFailed: a device did not come up.
         """
-        wanted = _checked(devices, tier)
+        wanted = checked(devices, tier)
         lands = tuple(userlands[index % len(userlands)] for index in range(devices))
         with alone(self.places):
             state = self._alive()
@@ -204,32 +203,17 @@ class Lab:
         files = self._files(state, name)
         return any(how.weather and files.sign(how).exists() for how in Breakage)
 
-    def _start(self, making: "Making", on_boot: Callable[[str], None]) -> LabStatus:
+    def _start(self, making: Making, on_boot: Callable[[str], None]) -> LabStatus:
         """Boot a lab where none is."""
         python = device_python()
-        count = len(making.userlands)
         with ExitStack() as stack:
             if compiler := compiling(python):
                 stack.callback(compiler.wait, timeout=120)
-            block = take_block(count)
+            block = take_block(len(making.userlands))
             stack.callback(block.lock.close)
-            devices = tuple(
-                DeviceSpec(name, profile, block.address(index), land, making.storage)
-                for index, ((name, profile), land) in enumerate(
-                    zip(mix(count), making.userlands, strict=True)
-                )
-            )
+            devices = making.devices(block)
             key = prepare(self.places, devices)
-            spec = Spec(
-                lab=str(self.places.lab),
-                sshd=making.sshd,
-                wanted=making.tier,
-                authorized_key=key,
-                python=python,
-                devices=devices,
-                programs=making.programs,
-                shared=str(making.shared or ""),
-            )
+            spec = making.spec(self.places, key, python, devices)
             ready = launch(self.places, spec, block.lock.fileno())
             born = linux.born(ready.pid)
             state = State(
@@ -321,24 +305,3 @@ class Lab:
         answer = ask(self.places.socket, {"do": do, "device": name, **more}, timeout_s=BOOT_S)
         if "error" in answer:
             raise BootFailed(f"could not {do} {name!r}: {answer['error']}", hint="see .fleet/lab")
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What a new lab is made of; `userlands` has one for each device."""
-
-    sshd: str
-    tier: str
-    userlands: tuple[str, ...]
-    storage: Storage
-    programs: tuple[Program, ...]
-    shared: Path | None
-
-
-def _checked(devices: int, tier: str | None) -> str:
-    """The wanted tier's name, or nothing for any."""
-    if not 1 <= devices <= MOST:
-        raise LabError(f"cannot make {devices} devices", hint=f"ask for 1 to {MOST}")
-    if tier and tier not in tuple(Tier):
-        raise LabError(f"no tier named {tier!r}", hint=f"one of: {', '.join(Tier)}")
-    return tier or ""

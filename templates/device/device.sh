@@ -194,6 +194,7 @@ df_words() { df -k "$root" 2>/dev/null | tail -n 1; }
 facts() {
     python=$1
     sys=${FLEET_LAB_ROOT:-}
+    unread=$(cat "$here/smoke.py" 2>&1 >/dev/null) || refuse storage-dead "cannot read its files: $unread"
     say arch "$(uname -m)"
     say kernel "$(uname -r)"
     say bits "$(getconf LONG_BIT 2>/dev/null)"

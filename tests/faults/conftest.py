@@ -48,6 +48,8 @@ def rigged(folder: Path, count: int, storage: Storage, tier: str) -> Iterator[Ri
     (site / "playbooks").mkdir(parents=True)
     (site / "fleet.toml").write_text('inventory = "inventory/main"\nplaybook = "all"\n')
     (site / "playbooks/all.yaml").write_text(PLAYBOOK)
+    hasty = PLAYBOOK.replace("name: all\nw", "name: hasty\nw").replace("_s: 30", "_s: 5")
+    (site / "playbooks/hasty.yaml").write_text(hasty)
     tripwired(site)
     rig = Rig(site, lab, {one.name: one.userland for one in status.devices})
     try:
@@ -69,17 +71,31 @@ def rigged(folder: Path, count: int, storage: Storage, tier: str) -> Iterator[Ri
 
 
 @pytest.fixture(scope="session")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def on_tmpfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Twelve devices, three of each userland, on small tmpfs."""
     with rigged(tmp_path_factory.mktemp("faults"), 12, Storage(mib=8), "userlands") as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def powered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def on_ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Eight devices, two of each userland, on ext4 images that can be cut from their power."""
     with rigged(tmp_path_factory.mktemp("power"), 8, Storage(Sort.EXT4, 12), "ext4") as made:
         yield made
+
+
+@pytest.fixture
+def rig(on_tmpfs: Rig) -> Rig:
+    """Twelve devices that all run the same release."""
+    on_tmpfs.level()
+    return on_tmpfs
+
+
+@pytest.fixture
+def powered(on_ext4: Rig) -> Rig:
+    """Eight devices on ext4 that all run the same release."""
+    on_ext4.level()
+    return on_ext4
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

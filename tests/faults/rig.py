@@ -72,6 +72,8 @@ class Rig:
     wrong: list[str] = field(default_factory=list)
     versions: int = 0
     ballast: int = 0
+    dirty: bool = False
+    """Whether the last test has left something that was wrong."""
     blind: bool = False
     """Whether devices cannot be looked at before they are healed."""
     release: str = ""
@@ -125,11 +127,12 @@ class Rig:
         planned: Callable[[], None] = lambda: None,
         *,
         repair: bool = False,
+        playbook: str = "all",
     ) -> dict[str, Outcome]:
         """One plan for some devices, carried out in this process; `planned` runs in between."""
         fleet = self.fleet
         target = " | ".join(sorted(devices))
-        plan = fleet.plan(target, fleet.site.playbook("all"), repair=repair)
+        plan = fleet.plan(target, fleet.site.playbook(playbook), repair=repair)
         planned()
         outcomes = fleet.execute(plan).outcomes
         fleet.ledger._engine.dispose()
@@ -158,6 +161,16 @@ class Rig:
     def seen(self, device: str) -> Seen:
         return look(self.place(device))
 
+    def level(self) -> None:
+        """Bring all devices to the same two releases, whatever the last test left."""
+        while self.dirty or len(set(self.runs.values())) != 1:
+            for _ in range(3 if self.dirty else 2):
+                self.next_version()
+                for outcome in self.deploy(self.userlands, repair=self.dirty).values():
+                    assert outcome.status is Status.SUCCEEDED, said(outcome)
+                self.settle(self.userlands)
+            self.wrong, self.dirty = [], False
+
     # --- one round of cases -----------------------------------------------------------------
 
     def trip(self, device: str, at: int, how: str) -> None:
@@ -181,13 +194,17 @@ class Rig:
         return (folder / "fired").exists()
 
     def go_on(self, device: str) -> None:
-        """Let a script that waits go on."""
-        try:
-            handle = os.open(self.root(device) / "dev/shm/trip/go", os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            return  # nobody waits any more
-        os.write(handle, b"on\n")
-        os.close(handle)
+        """Let a script that waits, or is about to, go on; one that was killed never does."""
+        last = time.monotonic() + 2
+        while time.monotonic() < last:
+            try:
+                handle = os.open(self.root(device) / "dev/shm/trip/go", os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                time.sleep(0.005)
+                continue
+            os.write(handle, b"on\n")
+            os.close(handle)
+            return
 
     @cached_property
     def steps(self) -> dict[str, list[str]]:
@@ -354,7 +371,13 @@ class Rig:
     def verdict(self) -> None:
         """Nothing was wrong since the last verdict."""
         wrong, self.wrong = self.wrong, []
+        self.dirty = bool(wrong)
         assert not wrong, "\n".join(wrong)
+
+
+def waiting(rig: Rig) -> set[str]:
+    """The devices whose script waits at its step."""
+    return {d for d in rig.userlands if (rig.root(d) / "dev/shm/trip/fired").exists()}
 
 
 class Watch(threading.Thread):

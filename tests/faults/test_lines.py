@@ -4,7 +4,7 @@ import random
 from functools import partial
 
 import pytest
-from rig import COUNTED, Case
+from rig import COUNTED, Case, waiting
 
 from orchestrator.lab.link import Link, Weather
 
@@ -15,11 +15,6 @@ SEED = 20_260_101
 def strike(relay, links) -> None:
     for device, link in links.items():
         relay.set(device, link)
-
-
-def waiting(rig) -> set[str]:
-    """The devices whose script waits at its step."""
-    return {d for d in rig.userlands if (rig.root(d) / "dev/shm/trip/fired").exists()}
 
 
 def carried(rig, relay) -> dict[str, int]:

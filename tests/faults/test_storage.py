@@ -11,7 +11,7 @@ from orchestrator.lab.breakage import Breakage
 from orchestrator.rollout.outcome import Status
 
 WRITES = ("mkdir", "mv", "ln", "cp", "tar", "cat", "date", "sync", "fsync", "rm")
-FULL = ("DEPLOY > STORAGE > FULL", "DEPLOY > PREFLIGHT > DISK_SPACE", "DEPLOY > ANSWER")
+FULL = ("DEPLOY > STORAGE > FULL", "DEPLOY > PREFLIGHT > DISK_SPACE")
 INODES = ("DEPLOY > STORAGE > INODES", "DEPLOY > STORAGE > FULL", "DEPLOY > PREFLIGHT > INODES")
 SEALED = ("DEPLOY > STORAGE > READ_ONLY",)
 DEAD = ("DEPLOY > STORAGE > DEAD", "TRANSPORT > UNREACHABLE", "TRANSPORT > LOGIN")
