@@ -13,7 +13,7 @@ from orchestrator.lab.tree import OWN, put
 from orchestrator.lab.userland import USERLANDS
 
 QUIRKS: Mapping[Breakage, str] = {
-    Breakage.CROWDED: "MaxStartups 1:100:1\nLoginGraceTime 5\n",
+    Breakage.CROWDED: "MaxStartups 1:100:1\nLoginGraceTime 60\n",
     Breakage.NOISY: "Banner /etc/issue.net\n",
 }
 """Lines of sshd_config, before the others: the first value counts."""

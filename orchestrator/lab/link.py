@@ -124,6 +124,8 @@ class Relay:
             self._write_due()
         for key in tuple(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
+        for line in tuple(self._halves):
+            line.close()
         self._selector.close()
 
     def _patience(self) -> float:
