@@ -6,22 +6,20 @@ deployment brings the next of three versions, so nothing is ever set back: what 
 behind, the next one meets.
 """
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from case import CODES, COUNTED, GOOD, Case, Watch
 from scale import MODEL, offer
+from sight import HERE, listing, look, said
 
 from orchestrator.app import Fleet
 from orchestrator.lab.addresses import detour
@@ -30,8 +28,6 @@ from orchestrator.lab.link import Relay
 from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.selftest.invariant import Seen, remains, violations
 
-HERE = Path(__file__).parent
-SHIPPED = HERE.parents[1] / "templates" / "device" / "device.sh"
 PLAYBOOK = """name: all
 waves:
   - {name: all, size: all, max_failed: 100%}
@@ -39,27 +35,6 @@ at_once: 32
 keep_releases: 2
 confirm_within_s: 30
 """
-GOOD = (Status.SUCCEEDED, Status.ALREADY_CURRENT)
-COUNTED: Counter[str] = Counter()
-"""Injected faults by kind, for the summary at the end of the run."""
-CODES: defaultdict[str, Counter[str]] = defaultdict(Counter)
-"""How the outcomes of a kind were called."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One fault: at the `at`-th step of the script, die (`act` None) or let `act` do something.
-
-    `goes_on`: whether the script goes on after `act`, or is left waiting where it is. `heal` undoes
-    what must be undone before a second visit can go well. `codes`: what a failure may be called.
-    """
-
-    kind: str
-    at: int
-    act: Callable[[str], None] | None = None
-    goes_on: bool = False
-    heal: Callable[[str], None] = lambda device: None
-    codes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -69,7 +44,6 @@ class Rig:
     site: Path
     lab: Lab
     userlands: Mapping[str, str]
-    slow: frozenset[str] = frozenset()
     wrong: list[str] = field(default_factory=list)
     versions: int = 0
     ballast: int = 0
@@ -83,34 +57,11 @@ class Rig:
 
     # --- the site ---------------------------------------------------------------------------
 
-    def describe(self, addresses: Mapping[str, tuple[str, int]] | None = None) -> None:
+    def describe(self, addresses: Mapping[str, str] | None = None) -> None:
         """Write the site; `addresses` may name a way around, such as a relay."""
-        place, status = self.lab.places.lab, self.lab.status()
-        shared = "/opt/fleet-lab/shared/python3"
-        devices = {
-            one.name: {
-                "address": (addresses or {}).get(one.name, (one.address, one.port))[0],
-                "port": one.port,
-                "profile": "bench",
-                "emulated": True,
-                "python": "python3" if one.name in self.slow else shared,
-            }
-            for one in status.devices
-        }
-        keys = {"identity_file": str(place / "id_ed25519"), "known_hosts": str(self.known_hosts)}
-        bench = {"kind": "other", "arch": "x86_64", "ram_mib": 4096, "runtimes": ["onnxruntime"]}
-        listing = {
-            "defaults": {"user": status.user, **keys},
-            "profiles": {"bench": bench},
-            "devices": devices,
-        }
         inventory = self.site / "inventory" / "main"
         inventory.mkdir(parents=True, exist_ok=True)
-        (inventory / "devices.yaml").write_text(json.dumps(listing))
-
-    @property
-    def known_hosts(self) -> Path:
-        return self.lab.places.known_hosts
+        (inventory / "devices.yaml").write_text(listing(self.lab, addresses or {}))
 
     @property
     def fleet(self) -> Fleet:
@@ -289,7 +240,7 @@ class Rig:
             one.name: ((detour(one.address), one.port), (one.address, one.port)) for one in devices
         }
         relay = Relay(routes).start()
-        self.describe({name: near for name, (near, _) in routes.items()})
+        self.describe({name: near[0] for name, (near, _) in routes.items()})
         self.ballast = ballast
         try:
             yield relay
@@ -374,92 +325,3 @@ class Rig:
         wrong, self.wrong = self.wrong, []
         self.dirty = bool(wrong)
         assert not wrong, "\n".join(wrong)
-
-
-def waiting(rig: Rig) -> set[str]:
-    """The devices whose script waits at its step."""
-    return {d for d in rig.userlands if (rig.root(d) / "dev/shm/trip/fired").exists()}
-
-
-class Watch(threading.Thread):
-    """Does what cases ask for as soon as their devices wait."""
-
-    def __init__(self, rig: Rig, cases: Mapping[str, Case]) -> None:
-        super().__init__(daemon=True)
-        self.rig, self.left = rig, {d: case for d, case in cases.items() if case.act}
-        self.fired: set[str] = set()
-        self.over = False
-        self.flags = {d: rig.root(d) / "dev/shm/trip/fired" for d in self.left}
-
-    def __enter__(self) -> "Watch":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over = True
-        self.join()
-
-    def run(self) -> None:
-        while not self.over:
-            for device in [d for d in self.left if self.flags[d].exists()]:
-                case = self.left.pop(device)
-                self.fired.add(device)
-                assert case.act is not None
-                try:
-                    case.act(device)
-                except Exception as error:  # noqa: BLE001 - a thread must not die in silence
-                    self.rig.report(case, device, f"the fault itself failed: {error}")
-                if case.goes_on:
-                    self.rig.go_on(device)
-            time.sleep(0.005)
-
-
-def look(place: Path) -> Seen:
-    """One model's folder, read file by file."""
-    links = {path.name: str(path.readlink()) for path in place.iterdir() if path.is_symlink()}
-    releases: dict[str, dict[str, str]] = {}
-    manifests = {}
-    for folder in (place / "releases").iterdir():
-        files = {f.name: f.read_bytes() for f in folder.iterdir()}
-        releases[folder.name] = {n: hashlib.sha256(data).hexdigest() for n, data in files.items()}
-        if "manifest.json" in files:
-            manifests[folder.name] = files["manifest.json"]
-    others = [
-        str(path.relative_to(place))
-        for path in (*place.iterdir(), *(place / "staging").glob("*"))
-        if not path.is_symlink()
-    ]
-    return Seen(links, releases, manifests, tuple(others))
-
-
-def said(outcome: Outcome) -> str:
-    return f"{outcome.status.value} {outcome.code} {outcome.because}"
-
-
-def tripwired(site: Path) -> None:
-    """Give a site the shipped script with tripwires in it."""
-    text = SHIPPED.read_text()
-    mark = "\nshift 2\n"
-    assert text.count(mark) == 1, "device.sh has changed: where do the tripwires go?"
-    own = site / "templates/device/device.sh"
-    own.parent.mkdir(parents=True)
-    own.write_text(text.replace(mark, mark + (HERE / "trip.sh").read_text()))
-
-
-def warmed(folder: Path, lab: Lab) -> "subprocess.Popen[bytes]":
-    """Start the Python that devices share; `folder` is what they see as shared."""
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "warm.py"), str(folder), str(lab.places.lab)],
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OPENBLAS_NUM_THREADS": "1"},
-    )
-
-
-def shared(folder: Path) -> Path:
-    """The folder that devices share, with the client of the warm Python in it."""
-    (folder / "out").mkdir(parents=True)
-    (folder / "out").chmod(0o1777)
-    (folder / "python3").write_bytes((HERE / "warm.sh").read_bytes())
-    (folder / "python3").chmod(0o755)
-    os.mkfifo(folder / "in")
-    (folder / "in").chmod(0o666)
-    return folder

@@ -2,7 +2,7 @@
 
 import os
 
-from rig import Case
+from case import Case
 
 from orchestrator.lab.breakage import Breakage
 

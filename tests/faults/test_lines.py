@@ -4,7 +4,7 @@ import random
 from functools import partial
 
 import pytest
-from rig import COUNTED, Case, waiting
+from case import COUNTED, Case, waiting
 
 from orchestrator.lab.link import Link, Weather
 

@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 import pytest
-from rig import COUNTED, Case, waiting
+from case import COUNTED, Case, waiting
 
 from orchestrator.lab.breakage import Breakage
 from orchestrator.lab.link import Link, Weather

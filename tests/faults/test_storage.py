@@ -3,7 +3,8 @@
 import os
 import shutil
 
-from rig import COUNTED, Case, look
+from case import COUNTED, Case
+from sight import look
 
 from orchestrator.lab.breakage import Breakage
 from orchestrator.rollout.outcome import Status
