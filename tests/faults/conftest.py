@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `from case import CODES, COUNTED
-from rig import PLAYBOOK, Rig
-from sight import said, shared, tripwired, warmed
-
+sys.path.insert(0, str(Path(__file__).parent))  # for `from rig import …`
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenarios"))  # and `from scale import …`
 from case import CODES, COUNTED
+from rig import PLAYBOOK, Rig
+from sight import said, shared, tripwired, warmed
 
 from orchestrator.lab.errors import LabError
 from orchestrator.lab.lab import Lab
