@@ -26,6 +26,7 @@ from orchestrator.settings import find_site, load
 from orchestrator.site import Site
 
 if TYPE_CHECKING:
+    from orchestrator.artifact.bought import Bought, Packed
     from orchestrator.build.anatomy import Anatomy
     from orchestrator.build.builder import BuildEvent
     from orchestrator.build.collection import Garbage
@@ -89,6 +90,7 @@ class Fleet:
         *,
         variants: Collection[str] | None = None,
         jobs: int | None = None,
+        deadline_s: float = 900.0,
         force: bool = False,
         watch: "Callable[[str, BuildEvent], None]" = lambda model, event: None,
     ) -> None:
@@ -98,7 +100,11 @@ class Fleet:
 
         state = self.settings.state
         builder = Builder(
-            self.settings.inventory, Store(state / "store"), state / "build", jobs=jobs
+            self.settings.inventory,
+            Store(state / "store"),
+            state / "build",
+            jobs=jobs,
+            deadline_s=deadline_s,
         )
         for model in [self.site.model(name) for name in names or self.site.models]:
             built = builder.build(
@@ -159,17 +165,42 @@ class Fleet:
         file = Store(self.settings.state / "store").path(artifact.sha256)
         return artifact, inspect(file, artifact.format)
 
+    def bought(self, named: str) -> "Bought | None":
+        """What pruning buys an artifact beside its unpruned twin; None where it is not pruned."""
+        from orchestrator.artifact.bought import of_variant, twin_of
+
+        name, _, variant = named.partition(":")
+        locked = self.locked(name)
+        artifact = locked.artifact(variant)
+        if artifact is None or artifact.sparsity is None:
+            return None
+        pair = (artifact, twin_of(locked, artifact))
+        packed = self._packed({each.sha256 for each in pair if each and each.sha256})
+        return of_variant(locked, artifact, packed)
+
     def report(self, names: Sequence[str]) -> str:
         """A self-contained page about some built models, compressed sizes included."""
-        import zstandard
-
         from orchestrator.web.report import report
 
         models = [self.locked(name) for name in names or self.site.models]
-        compressor = zstandard.ZstdCompressor(level=19)
-        digests = {a.sha256 for model in models for a in model.artifacts if a.sha256}
-        packed = {d: len(compressor.compress(self.contents(d))) for d in sorted(digests)}
+        packed = self._packed({a.sha256 for model in models for a in model.artifacts if a.sha256})
         return report(models, self.site.template("pages/report.html").decode(), packed)
+
+    def _packed(self, digests: Iterable[str]) -> "dict[str, Packed]":
+        """The bytes of artifacts after compression, by digest."""
+        import gzip
+
+        import zstandard
+
+        from orchestrator.artifact.bought import Packed
+
+        compressor = zstandard.ZstdCompressor(level=19)
+        found = {}
+        for digest in sorted(digests):
+            data = self.contents(digest)
+            small = len(gzip.compress(data, 9, mtime=0)), len(compressor.compress(data))
+            found[digest] = Packed(*small)
+        return found
 
     def contents(self, digest: str) -> bytes:
         """The bytes behind a digest of a manifest."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Precision, Variant
+from orchestrator.catalog.variant import RUNS, Precision, Variant
 
 SLOWER = 1.2
 """How many times the latency of the better one a variant has to take: less is the machine's noise."""
@@ -17,9 +17,9 @@ one sample: on fewer samples two variants differ by chance."""
 def marked(model: Model, locked: LockedModel) -> LockedModel:
     """The same model with every dominated variant marked, and no other.
 
-    A variant is dominated by an accepted one of the same format (so the same runtimes run it)
-    that asks for no more of a device, is faster by more than `SLOWER` and better by more than
-    `POORER`. float32 never is: others are compared with it, and it is what is left.
+    A variant is dominated by an accepted one that the same runtimes run and that takes and gives
+    the same, asks for no more of a device, is faster by more than `SLOWER` and better by more
+    than `POORER`. float32 never is where others are compared with it: it is what is left.
     """
     variants = {variant.name: variant for variant in model.variants}
     free = tuple(_unmarked(each) for each in locked.artifacts)
@@ -41,12 +41,12 @@ def _marked(
     variant = variants.get(artifact.variant)
     if artifact.status is not Status.ACCEPTED or variant is None:
         return artifact
-    if variant.precision is Precision.FLOAT32:
+    if variant.recipe == variant.reference:
         return artifact
     for other in others:
         rival = variants.get(other.variant)
-        usable = other.status is Status.ACCEPTED and other.format is artifact.format
-        if usable and rival is not None and _asks_no_more(rival, variant):
+        usable = other.status is Status.ACCEPTED and rival is not None
+        if usable and rival is not None and _takes_its_place(rival, variant):
             because = _beaten(artifact, other)
             if because:
                 update = {"status": Status.DOMINATED, "because": because}
@@ -54,7 +54,12 @@ def _marked(
     return artifact
 
 
-def _asks_no_more(rival: Variant, variant: Variant) -> bool:
+def _takes_its_place(rival: Variant, variant: Variant) -> bool:
+    """Whether a rival can run wherever a variant can, for whoever calls it."""
+    if RUNS[rival.format] != RUNS[variant.format]:
+        return False
+    if (rival.precision is Precision.INT8_IO) != (variant.precision is Precision.INT8_IO):
+        return False
     everywhere = not rival.archs or (bool(variant.archs) and set(variant.archs) <= set(rival.archs))
     return everywhere and rival.needs_mib <= variant.needs_mib
 

@@ -11,7 +11,11 @@ TOLERANCE: dict[Precision, float] = {
     Precision.FLOAT32: 1e-3,
     Precision.FLOAT16: 1e-2,
     Precision.INT8_DYNAMIC: 5e-2,
+    Precision.INT8_WEIGHTS: 1e-3,
     Precision.INT8: 5e-2,
+    Precision.INT8_IO: 5e-2,
+    Precision.INT8_SYMMETRIC: 5e-2,
+    Precision.INT16X8: 1e-2,
 }
 """How far a float output may be off, as a share of that output's range over all golden cases.
 

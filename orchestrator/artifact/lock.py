@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
 from orchestrator.catalog.assignment import Figures, Offer
 from orchestrator.catalog.model import Limits, Model, Preprocessing
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import BadInput
 from orchestrator.values import Name, Sha256, Value, canonical, sha256
@@ -29,11 +30,20 @@ class Status(StrEnum):
     UNBUILDABLE = "unbuildable"
 
 
+class LockedFile(Value):
+    """A file that ships beside the one the runtime loads: labels, or weights kept apart."""
+
+    sha256: Sha256
+    size_bytes: int
+
+
 class LockedArtifact(Value):
     """One variant as built: its bytes by digest, what it measured, and whether it may be used.
 
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
-    A variant that failed or cannot be built here has no bytes and says why.
+    A variant that failed or cannot be built here has no bytes and says why. `weights` is the
+    second file of a format that keeps them apart from the graph (OpenVINO), `sparsity` what
+    pruning achieved, where the variant is pruned.
     """
 
     variant: Name
@@ -43,15 +53,10 @@ class LockedArtifact(Value):
     format: Format
     sha256: Sha256 | None = None
     size_bytes: int = 0
+    weights: LockedFile | None = None
     figures: Figures | None = None
     golden: GoldenSet | None = None
-
-
-class LockedFile(Value):
-    """A file of the model that ships beside the artifact, such as its labels."""
-
-    sha256: Sha256
-    size_bytes: int
+    sparsity: Sparsity | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class LockedModel(Value):
@@ -74,7 +79,8 @@ class LockedModel(Value):
         """The digests of all bytes that are named."""
         named = {self.labels.sha256} if self.labels else set()
         for each in self.artifacts:
-            named |= {d for d in (each.sha256, each.golden and each.golden.sha256) if d}
+            parts = (each.sha256, each.weights and each.weights.sha256)
+            named |= {d for d in (*parts, each.golden and each.golden.sha256) if d}
         return frozenset(named)
 
     def manifest(self, variant: str) -> Manifest:
@@ -89,6 +95,8 @@ class LockedModel(Value):
             _file("preprocessing.json", sha256(extra), len(extra)),
             _file("golden.npz", artifact.golden.sha256, artifact.golden.size_bytes),
         ]
+        if artifact.weights:
+            files.append(_file("model.bin", artifact.weights.sha256, artifact.weights.size_bytes))
         if self.labels:
             files.append(_file("labels.txt", self.labels.sha256, self.labels.size_bytes))
         return Manifest(

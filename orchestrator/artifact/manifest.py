@@ -15,7 +15,16 @@ MANIFEST = "manifest.json"
 class ReleaseFile(Value):
     """One file of a release: where it lies below the release's folder, and what it is."""
 
-    path: Literal["model.tflite", "model.onnx", "labels.txt", "preprocessing.json", "golden.npz"]
+    path: Literal[
+        "model.tflite",
+        "model.onnx",
+        "model.ort",
+        "model.xml",
+        "model.bin",
+        "labels.txt",
+        "preprocessing.json",
+        "golden.npz",
+    ]
     sha256: Sha256
     size_bytes: int
 

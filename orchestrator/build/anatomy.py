@@ -1,7 +1,4 @@
-"""What a model file is made of: operations, weights, inputs and outputs; read without TensorFlow.
-
-Runs in a worker: ``python -m orchestrator.build.anatomy FILE FORMAT`` prints one JSON value.
-"""
+"""What a model file is made of: operations, weights, inputs and outputs; read without TensorFlow."""
 
 import subprocess
 import sys
@@ -10,9 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from orchestrator.build.coverage import Coverage, Operation, covered
 from orchestrator.catalog.variant import Format
 from orchestrator.errors import FleetError, Owner
-from orchestrator.values import Value, canonical
+from orchestrator.values import Value
 
 
 class Unreadable(FleetError):
@@ -41,7 +39,10 @@ class Count(Value):
 
 
 class Anatomy(Value):
-    """Operations by kind, weights by type, ports; `size_bytes` of the whole file."""
+    """Operations by kind, weights by type, ports; `size_bytes` of the whole file.
+
+    `coverage` says which of the operations that multiply do it in integers.
+    """
 
     format: Format
     size_bytes: int
@@ -50,6 +51,7 @@ class Anatomy(Value):
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     metadata: tuple[tuple[str, str], ...] = ()
+    coverage: Coverage = Coverage()
 
 
 def inspect(file: Path, form: Format, *, timeout_s: float = 120.0) -> Anatomy:
@@ -58,7 +60,7 @@ def inspect(file: Path, form: Format, *, timeout_s: float = 120.0) -> Anatomy:
     Raises:
         Unreadable: the file is damaged, or its library is not installed.
     """
-    command = [sys.executable, "-m", "orchestrator.build.anatomy", str(file), form.value]
+    command = [sys.executable, "-m", "orchestrator.build.dissection", str(file), form.value]
     done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
     if done.returncode != 0:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -75,12 +77,12 @@ def of_onnx(file: Path) -> Anatomy:
 
     model = onnx.load(str(file))
     graphs = [model.graph]
-    operations: Counter[str] = Counter()
+    every: list[Operation] = []
     weights: dict[str, list[int]] = {}
     while graphs:
         graph = graphs.pop()
         for node in graph.node:
-            operations[node.op_type] += 1
+            every.append(Operation(node.op_type, tuple(node.input), tuple(node.output)))
             for attribute in node.attribute:
                 graphs += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
         for tensor in graph.initializer:
@@ -90,11 +92,12 @@ def of_onnx(file: Path) -> Anatomy:
     return Anatomy(
         format=Format.ONNX,
         size_bytes=file.stat().st_size,
-        operations=_counts(operations),
-        weights=_weights(weights),
+        operations=counts(Counter(each.kind for each in every)),
+        weights=weighed(weights),
         inputs=tuple(_onnx_port(v) for v in model.graph.input if v.name not in fixed),
         outputs=tuple(_onnx_port(v) for v in model.graph.output),
         metadata=tuple(sorted((p.key, p.value) for p in model.metadata_props)),
+        coverage=covered(every, Format.ONNX),
     )
 
 
@@ -113,11 +116,12 @@ def of_tflite(file: Path) -> Anatomy:
     flatbuffer_utils = import_module("ai_edge_litert.tools.flatbuffer_utils")
     model = flatbuffer_utils.read_model(str(file))
     types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
-    operations: Counter[str] = Counter()
+    every: list[Operation] = []
     weights: dict[str, list[int]] = {}
-    for graph in model.subgraphs:
+    for number, graph in enumerate(model.subgraphs):
         for operator in graph.operators:
-            operations[flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)] += 1
+            kind = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
+            every.append(_tflite_operation(kind, operator, graph, types, number))
         for tensor in graph.tensors:
             data = model.buffers[tensor.buffer].data
             if data is not None and len(data):
@@ -126,12 +130,32 @@ def of_tflite(file: Path) -> Anatomy:
     return Anatomy(
         format=Format.TFLITE,
         size_bytes=file.stat().st_size,
-        operations=_counts(operations),
-        weights=_weights(weights),
+        operations=counts(Counter(each.kind for each in every)),
+        weights=weighed(weights),
         inputs=tuple(_tflite_port(main.tensors[i], types) for i in main.inputs),
         outputs=tuple(_tflite_port(main.tensors[i], types) for i in main.outputs),
         metadata=_tflite_metadata(model),
+        coverage=covered(every, Format.TFLITE),
     )
+
+
+def _tflite_operation(
+    kind: str, operator: Any, graph: Any, types: dict[int, str], number: int
+) -> Operation:
+    """Tensors are named by the number of their graph and their own; -1 is what is not given."""
+    ins, outs = (
+        [] if t is None else [int(i) for i in t] for t in (operator.inputs, operator.outputs)
+    )
+    integers = (i for i in ins if i >= 0 and types[graph.tensors[i].type] in _INTEGERS)
+    return Operation(
+        kind,
+        tuple("" if i < 0 else f"{number}:{i}" for i in ins),
+        tuple(f"{number}:{i}" for i in outs),
+        frozenset(f"{number}:{i}" for i in integers),
+    )
+
+
+_INTEGERS = frozenset({"int2", "int4", "int8", "uint4", "uint8", "int16"})
 
 
 def _tflite_port(tensor: Any, types: dict[int, str]) -> Port:
@@ -157,18 +181,14 @@ def _tflite_metadata(model: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found))
 
 
-def _counts(counter: Counter[str]) -> tuple[Count, ...]:
+def counts(counter: Counter[str]) -> tuple[Count, ...]:
+    """How many there are of each kind."""
     return tuple(Count(name=name, count=n) for name, n in sorted(counter.items()))
 
 
-def _weights(weights: dict[str, list[int]]) -> tuple[Count, ...]:
+def weighed(weights: dict[str, list[int]]) -> tuple[Count, ...]:
+    """How many tensors there are of each type, and how large they are together."""
     return tuple(
         Count(name=dtype, count=len(sizes), size_bytes=sum(sizes))
         for dtype, sizes in sorted(weights.items())
     )
-
-
-if __name__ == "__main__":
-    readers = {Format.ONNX: of_onnx, Format.TFLITE: of_tflite}
-    found = readers[Format(sys.argv[2])](Path(sys.argv[1]))
-    sys.stdout.buffer.write(canonical(found))

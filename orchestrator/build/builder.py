@@ -23,9 +23,9 @@ from orchestrator.build.source_files import (
 )
 from orchestrator.build.store import Store
 from orchestrator.build.verdict import NO_CALIBRATION, verdict
-from orchestrator.build.workers import Workers, workers_here
+from orchestrator.build.workers import Room, Workers, cores_here, memory_here
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import Format, Precision, Variant
+from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import NotFound
 
 
@@ -37,16 +37,28 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A variant has come to another step, or waits for what it is made from."""
+
+    variant: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """A variant is done, whatever became of it; `cached` when nothing had to be made."""
+    """A variant is done, whatever became of it; `cached` when nothing had to be made.
+
+    `log` is what the worker wrote of a failure, below the site.
+    """
 
     variant: str
     artifact: LockedArtifact
     cached: bool
     seconds: float
+    log: str = ""
 
 
-BuildEvent: TypeAlias = Started | Finished
+BuildEvent: TypeAlias = Started | Working | Finished
 
 
 def ignore(event: BuildEvent) -> None:
@@ -58,7 +70,7 @@ class Builder:
 
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
-    run at once (default: as many as the machine bears), none longer than `deadline_s`.
+    run at once (default: one a core), no more than memory bears, none longer than `deadline_s`.
     """
 
     def __init__(
@@ -71,7 +83,7 @@ class Builder:
         deadline_s: float = 900.0,
     ) -> None:
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
-        self._jobs, self._deadline_s = jobs or workers_here(), deadline_s
+        self._jobs, self._deadline_s = jobs or cores_here(), deadline_s
         self._cache = Cache(self._work / "cache", store)
         self._toolchain = self._work.parent / "toolchains" / "onnx2tf"
 
@@ -119,6 +131,9 @@ class Builder:
             artifacts=tuple(done[variant.name] for variant in wanted),
         )
 
+    def _workers(self) -> Workers:
+        return Workers(self._work, Room(self._jobs, memory_here()), self._deadline_s)
+
     def _order(self, model: Model) -> Order:
         files = (model.data.evaluation, model.data.calibration, model.golden.inputs)
         if files[0] is None and files[1] is None and files[2] is None:
@@ -129,6 +144,7 @@ class Builder:
         digests = Digests(self._work / "cache" / "files.json")
         source = self._meaning(model, source_sha256(model, self._catalog, digests))
         evaluation, calibration, golden = (data_sha256(f, self._catalog, digests) for f in files)
+        training = data_sha256(model.data.training, self._catalog, digests)
         suffix = Path(model.source).suffix.lower()
         ingredients = Ingredients(
             source=source,
@@ -136,6 +152,7 @@ class Builder:
             evaluation=evaluation,
             calibration=calibration,
             golden=golden,
+            training=training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             metric=judged_by(model, self._catalog, digests),
@@ -147,6 +164,7 @@ class Builder:
             evaluation=files[0],
             calibration=files[1],
             golden=files[2],
+            training=model.data.training,
             cases=model.golden.cases,
             preprocessing=model.preprocessing,
             check=model.data.check,
@@ -166,7 +184,7 @@ class Builder:
         known = meanings.get(raw)
         if known is not None:
             return known
-        workers = Workers(self._work, 1, self._deadline_s)
+        workers = self._workers()
         source = str(self._catalog / model.source)
         try:
             result, _ = workers.run(f"{model.name}-identify", lambda _: Identify(source=source))
@@ -182,13 +200,12 @@ class Builder:
         self, model: Model, order: Order, variant: Variant, *, force: bool
     ) -> LockedArtifact | None:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
-        kind = variant.format, variant.precision
         needs_onnx2tf = order.ingredients.from_onnx and variant.format is Format.TFLITE
         if needs_onnx2tf and order.ingredients.onnx2tf is None:
             return _absent(order, variant, Status.UNBUILDABLE, onnx2tf.MISSING)
-        if variant.precision is Precision.INT8 and order.ingredients.calibration is None:
+        if variant.precision.calibrated and order.ingredients.calibration is None:
             return _absent(order, variant, Status.REJECTED, NO_CALIBRATION)
-        outcome = None if force else recalled(self._cache, order.ingredients, *kind)
+        outcome = None if force else recalled(self._cache, order.ingredients, variant.recipe)
         return None if outcome is None else _locked(model, order, variant, outcome)
 
     def _made(
@@ -203,21 +220,24 @@ class Builder:
         """Make what is missing, a thread a variant, each waiting for its workers."""
         if not missing:
             return
-        news: queue.SimpleQueue[Started | Finished | BaseException] = queue.SimpleQueue()
-        workers = Workers(self._work, self._jobs, self._deadline_s)
+        news: queue.SimpleQueue[BuildEvent | BaseException] = queue.SimpleQueue()
+        workers = self._workers()
         making = Making(order, self._cache, self._store, workers, force)
 
         def one(variant: Variant) -> None:
             began = time.monotonic()
             news.put(Started(variant.name))
             try:
-                outcome = making.made(variant.format, variant.precision)
+                outcome = making.made(
+                    variant.recipe, lambda step: news.put(Working(variant.name, step))
+                )
             except BaseException as error:  # noqa: BLE001 raised again in the calling thread
                 news.put(error)
                 return
             artifact = _locked(model, order, variant, outcome)
             took_s = time.monotonic() - began
-            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s))
+            log = outcome.measurement.log if isinstance(outcome.measurement, Failure) else ""
+            news.put(Finished(variant.name, artifact, cached=False, seconds=took_s, log=log))
 
         threads = ThreadPoolExecutor(len(missing))
         try:
@@ -249,7 +269,7 @@ def _wanted(model: Model, names: Collection[str] | None) -> list[Variant]:
 def _absent(order: Order, variant: Variant, status: Status, because: str) -> LockedArtifact:
     return LockedArtifact(
         variant=variant.name,
-        key=measurement_key(order.ingredients, variant.format, variant.precision),
+        key=measurement_key(order.ingredients, variant.recipe),
         status=status,
         because=because,
         format=variant.format,
@@ -264,20 +284,22 @@ def _locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> L
         assert isinstance(failure, Failure)
         return _absent(order, variant, Status.FAILED, failure.because)
     figures = measurement.figures
-    if variant.precision is Precision.FLOAT32:
+    reference = variant.recipe == variant.recipe.reference
+    if reference:
         figures = figures.model_copy(update={"max_abs_diff": conversion.max_abs_diff})
-    reference = variant.precision is Precision.FLOAT32
     status, because = verdict(model.acceptance, figures, reference=reference)
     if status is Status.ACCEPTED and measurement.golden is None:
         status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
     return LockedArtifact(
         variant=variant.name,
-        key=measurement_key(order.ingredients, variant.format, variant.precision),
+        key=measurement_key(order.ingredients, variant.recipe),
         status=status,
         because=because,
         format=variant.format,
         sha256=conversion.sha256,
         size_bytes=conversion.size_bytes,
+        weights=conversion.weights,
         figures=figures,
         golden=measurement.golden,
+        sparsity=conversion.sparsity,
     )

@@ -10,18 +10,27 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.artifact.golden import GoldenSet
+from orchestrator.artifact.lock import LockedFile
 from orchestrator.build.store import Store, file_sha256
 from orchestrator.catalog.assignment import Figures
+from orchestrator.catalog.pruning import Sparsity
 from orchestrator.values import Sha256, Value, canonical
 
 
 class Conversion(Value):
-    """The bytes that a source or a float32 model was made into."""
+    """The bytes that a source or a float32 model was made into; `sparsity` if it was pruned."""
 
     kind: Literal["conversion"] = "conversion"
     sha256: Sha256
     size_bytes: int
+    weights: LockedFile | None = None
     max_abs_diff: float | None = None
+    sparsity: Sparsity | None = None
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of all its bytes."""
+        return frozenset({self.sha256, *({self.weights.sha256} if self.weights else ())})
 
 
 class Measurement(Value):
@@ -34,10 +43,11 @@ class Measurement(Value):
 
 
 class Failure(Value):
-    """A step that would fail in the same way again."""
+    """A step that would fail in the same way again; `log` is below the site."""
 
     kind: Literal["failure"] = "failure"
     because: str
+    log: str = ""
 
 
 Record: TypeAlias = Conversion | Measurement | Failure
@@ -68,7 +78,7 @@ class Cache:
             return None
         match record:
             case Conversion():
-                return record if record.sha256 in self._store else None
+                return record if all(d in self._store for d in record.digests) else None
             case Measurement(golden=GoldenSet() as golden):
                 return record if golden.sha256 in self._store else None
             case _:
@@ -85,7 +95,7 @@ class Cache:
                 continue
             match record:
                 case Conversion():
-                    yield file, frozenset({record.sha256})
+                    yield file, record.digests
                 case Measurement(golden=GoldenSet() as golden):
                     yield file, frozenset({golden.sha256})
                 case _:

@@ -48,10 +48,10 @@ def convert(job: Convert) -> Made:
     """
     source = _loaded(Path(job.source), job.shown)
     samples = checked(job.samples, source.inputs)
-    wanted = expectations(job.samples, source.outputs)
+    wanted = expectations(job.samples, source.outputs) if job.original else {}
     _check_repeats(source, samples)
     _write(job, source, samples.inputs)
-    session = opened(Path(job.out), job.format)
+    session = opened(Path(job.out), job.recipe.format)
     _check_interface(session, source)
     indices = samples.spread(COMPARED)
     difference = 0.0
@@ -75,7 +75,7 @@ def _loaded(source: Path, shown: str) -> KerasSource | OnnxSource:
 
 def _write(job: Convert, source: KerasSource | OnnxSource, inputs: tuple[Tensor, ...]) -> None:
     out = Path(job.out)
-    match source, job.format:
+    match source, job.recipe.format:
         case KerasSource(), Format.TFLITE:
             export_tflite(source, inputs, out)
         case KerasSource(), Format.ONNX:

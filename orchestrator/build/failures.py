@@ -39,3 +39,7 @@ class MissingTool(FleetError):
 
 class Unfaithful(Exception):
     """A converted model does not compute what its source does: a result, not an error."""
+
+
+class Unprunable(Exception):
+    """A model that has nothing to prune, or not in the way asked for: a result, not an error."""

@@ -7,7 +7,8 @@ from pydantic import Field, TypeAdapter
 from orchestrator.artifact.golden import Tolerance
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Metric, Preprocessing
-from orchestrator.catalog.variant import Format, Precision
+from orchestrator.catalog.pruning import Pruning, Sparsity
+from orchestrator.catalog.variant import Recipe
 from orchestrator.values import Value
 
 
@@ -21,6 +22,7 @@ class Samples(Value):
     evaluation: str | None = None
     calibration: str | None = None
     golden: str | None = None
+    training: str | None = None
     cases: int
     preprocessing: Preprocessing
     check: bool = True
@@ -31,13 +33,29 @@ class Samples(Value):
         return self.golden or self.evaluation or self.calibration
 
 
+class Prune(Value):
+    """Make a source with fewer weights from a source; both of Keras, or both ONNX."""
+
+    step: Literal["prune"] = "prune"
+    source: str
+    shown: str
+    pruning: Pruning
+    samples: Samples
+    out: str
+
+
 class Convert(Value):
-    """Make the float32 model of one format from the source and check it against the source."""
+    """Make the float32 model of one format from the source and check it against the source.
+
+    `original` is whether the source is as it was handed in: only that one has to give what the
+    golden file expects.
+    """
 
     step: Literal["convert"] = "convert"
     source: str
     shown: str
-    format: Format
+    original: bool = True
+    recipe: Recipe
     samples: Samples
     onnx2tf: str | None = None
     provenance: str = ""
@@ -45,12 +63,11 @@ class Convert(Value):
 
 
 class Quantize(Value):
-    """Make a smaller model of the same format from a float32 one."""
+    """Make an artifact from its parent, in most cases the float32 model of the same format."""
 
     step: Literal["quantize"] = "quantize"
-    float_model: str
-    format: Format
-    precision: Precision
+    parent: str
+    recipe: Recipe
     samples: Samples
     provenance: str = ""
     out: str
@@ -64,19 +81,22 @@ class Identify(Value):
 
 
 class Measure(Value):
-    """Measure an artifact and make its golden set; `float_model` is what it is compared with."""
+    """Measure an artifact and make its golden set; `reference` is what it is compared with.
+
+    `weights` is the artifact's second file, where its format has one.
+    """
 
     step: Literal["measure"] = "measure"
     artifact: str
-    float_model: str
-    format: Format
-    precision: Precision
+    weights: str | None = None
+    reference: str
+    recipe: Recipe
     samples: Samples
     metric: Metric = Metric()
     out: str
 
 
-AnyJob: TypeAlias = Convert | Quantize | Identify | Measure
+AnyJob: TypeAlias = Prune | Convert | Quantize | Identify | Measure
 Job: TypeAlias = Annotated[AnyJob, Field(discriminator="step")]
 
 
@@ -88,6 +108,13 @@ class Made(Value):
 
     kind: Literal["made"] = "made"
     max_abs_diff: float | None = None
+
+
+class Pruned(Value):
+    """A source with fewer weights was written to the job's `out`; what was achieved."""
+
+    kind: Literal["pruned"] = "pruned"
+    sparsity: Sparsity
 
 
 class Identified(Value):
@@ -111,11 +138,15 @@ class Measured(Value):
 
 
 class Failed(Value):
-    """The step did not work out; `lasting` when it would fail in the same way again."""
+    """The step did not work out; `lasting` when it would fail in the same way again.
+
+    `log` is what the worker wrote, as a path below the site.
+    """
 
     kind: Literal["failed"] = "failed"
     because: str
     lasting: bool = True
+    log: str = ""
 
 
 class Refused(Value):
@@ -128,7 +159,7 @@ class Refused(Value):
     hint: str
 
 
-AnyResult: TypeAlias = Made | Identified | Measured | Failed | Refused
+AnyResult: TypeAlias = Pruned | Made | Identified | Measured | Failed | Refused
 Result: TypeAlias = Annotated[AnyResult, Field(discriminator="kind")]
 
 JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.build.deviation import Deviation
+from orchestrator.build.dissection import dissected
 from orchestrator.build.goldens import Cases, Worthless, golden_cases, native, write_cases
 from orchestrator.build.jobs import Measure, Measured
 from orchestrator.build.metrics import Comparison, compared, scorer
@@ -16,7 +17,7 @@ from orchestrator.build.samples import SampleSet, sample_set
 from orchestrator.build.tensors import Tensor
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import MetricName
-from orchestrator.catalog.variant import Precision
+from orchestrator.catalog.variant import Recipe
 
 MOST_SAMPLES = 2000
 """Evaluation samples used; more would narrow an accuracy's error below 1 % at too great a price."""
@@ -36,7 +37,8 @@ def measure(job: Measure) -> Measured:
         BadData: labels that do not fit the model or the metric.
     """
     artifact = Path(job.artifact)
-    fresh = partial(opened, artifact, job.format)
+    weights = Path(job.weights) if job.weights else None
+    fresh = partial(opened, artifact, job.recipe.format, weights)
     session = fresh()
     inputs = tuple(_as_real(each.tensor, quantized=each.quantized) for each in session.inputs)
     proving = sample_set(job.samples, job.samples.proving or "", inputs)
@@ -44,14 +46,15 @@ def measure(job: Measure) -> Measured:
     evaluation = sample_set(job.samples, file, inputs) if file else None
     latencies = _latencies(session, evaluation or proving)
     figures = Figures(
-        size_bytes=artifact.stat().st_size,
+        size_bytes=sum(file.stat().st_size for file in (artifact, weights) if file),
         p50_ms=round(float(np.percentile(latencies, 50)), 4),
         p95_ms=round(float(np.percentile(latencies, 95)), 4),
     )
+    figures = figures.model_copy(update=_coverage(artifact, job.recipe))
     cases, worthless = _cases(job, fresh, proving)
     if evaluation is not None:
         stateful = cases is not None and cases.stateful
-        figures = _evaluated(job, evaluation, figures, stateful=stateful)
+        figures = _evaluated(job, fresh, evaluation, figures, stateful=stateful)
     if cases is None:
         return Measured(figures=figures, no_golden=worthless)
     write_cases(cases, Path(job.out))
@@ -59,11 +62,23 @@ def measure(job: Measure) -> Measured:
     return Measured(figures=figures, tolerances=cases.tolerances, cases=count)
 
 
+def _coverage(artifact: Path, recipe: Recipe) -> dict[str, object]:
+    """Which operations are as quantized as the recipe says; nothing for floats."""
+    if not recipe.precision.integers:
+        return {}
+    coverage = dissected(artifact, recipe.format).coverage
+    return {
+        "operations": coverage.operations,
+        "quantized": coverage.quantized(recipe.precision),
+        "kept_float": coverage.kept_float(recipe.precision),
+    }
+
+
 def _cases(
     job: Measure, fresh: Callable[[], Session], proving: SampleSet
 ) -> tuple[Cases | None, str]:
     try:
-        return golden_cases(fresh, proving, job.samples.cases, job.precision), ""
+        return golden_cases(fresh, proving, job.samples.cases, job.recipe.precision), ""
     except Worthless as error:
         return None, str(error)
 
@@ -84,13 +99,22 @@ def _latencies(session: Session, samples: SampleSet) -> list[float]:
     return taken
 
 
-def _evaluated(job: Measure, samples: SampleSet, figures: Figures, *, stateful: bool) -> Figures:
+def _evaluated(
+    job: Measure,
+    fresh: Callable[[], Session],
+    samples: SampleSet,
+    figures: Figures,
+    *,
+    stateful: bool,
+) -> Figures:
     """The figures with the task's metric, its interval, and the deviation from float32."""
-    alone = job.precision is Precision.FLOAT32
-    ours = _runner(Path(job.artifact), job, stateful=stateful)
-    theirs = ours if alone else _runner(Path(job.float_model), job, stateful=stateful)
+    recipe, reference = job.recipe, job.recipe.reference
+    alone = recipe == reference
+    other_fresh = partial(opened, Path(job.reference), reference.format)
+    ours = _runner(fresh, stateful=stateful)
+    theirs = ours if alone else _runner(other_fresh, stateful=stateful)
     file, folder = job.samples.evaluation or "", Path(job.samples.folder)
-    outputs = tuple(each.tensor for each in opened(Path(job.artifact), job.format).outputs)
+    outputs = tuple(each.tensor for each in fresh().outputs)
     mine, other = (scorer(job.metric, outputs, samples, folder, file) for _ in range(2))
     deviation = Deviation()
     indices = samples.spread(MOST_STATEFUL if stateful else MOST_SAMPLES)
@@ -137,12 +161,12 @@ def _bounded(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _runner(model: Path, job: Measure, *, stateful: bool) -> Callable[[Arrays], Arrays]:
+def _runner(fresh: Callable[[], Session], *, stateful: bool) -> Callable[[Arrays], Arrays]:
     """Sample → real outputs; where a model keeps state, each by an interpreter of its own."""
-    kept = opened(model, job.format)
+    kept = fresh()
 
     def run(feed: Arrays) -> Arrays:
-        session = opened(model, job.format) if stateful else kept
+        session = fresh() if stateful else kept
         outputs = session.run(native(session, feed))[0]
         return {each.tensor.name: each.real(outputs[each.tensor.name]) for each in session.outputs}
 

@@ -8,9 +8,13 @@ import importlib
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+
+from orchestrator.build import ortformat
 
 KEY = "fleet.provenance"
-"""The name of the metadata buffer (TFLite) or of the ``metadata_props`` entry (ONNX)."""
+"""The name of the metadata buffer (TFLite), of the ``metadata_props`` entry (ONNX, ORT), or of
+the element below ``rt_info/framework`` (OpenVINO)."""
 
 _ALIGNED_BYTES = 16
 """What the schema of TFLite asks of the data of a buffer (``force_align: 16``)."""
@@ -20,7 +24,8 @@ def embed(model: Path, provenance: str) -> None:
     """Write a provenance text (JSON) into a ``.tflite`` or ``.onnx`` file, in its place.
 
     An older one is replaced. Other bytes of a TFLite file may move, tensors stay what they are.
-    Files of any other kind are left alone. Raises what the format's library raises.
+    Files of any other kind are left alone: what is made from an ONNX file says what that said.
+    Raises what the format's library raises.
     """
     data = model.read_bytes()
     if is_tflite(data):
@@ -32,7 +37,8 @@ def embed(model: Path, provenance: str) -> None:
 def read(model: Path) -> dict[str, Any]:
     """The provenance inside a file; empty where there is none, or none that can be read."""
     data = model.read_bytes()
-    text = _of_tflite(data) if is_tflite(data) else _of_onnx(data) if is_onnx(data) else ""
+    kinds = (is_tflite, _of_tflite), (is_ort, _of_ort), (is_ir, _of_ir), (is_onnx, _of_onnx)
+    text = next((reads(data) for fits, reads in kinds if fits(data)), "")
     try:
         found = json.loads(text) if text else {}
     except ValueError:
@@ -47,7 +53,17 @@ def is_tflite(data: bytes) -> bool:
 
 def is_onnx(data: bytes) -> bool:
     """Whether bytes look like an ONNX ``ModelProto``: its first field is the IR version."""
-    return len(data) > 1 and data[0] == 0x08 and data[1] < 0x80
+    return len(data) > 1 and data[0] == 0x08 and data[1] < 0x80 and not is_ort(data)
+
+
+def is_ort(data: bytes) -> bool:
+    """Whether bytes are a model in ONNX Runtime's own format."""
+    return data[4:8] == ortformat.IDENTIFIER
+
+
+def is_ir(data: bytes) -> bool:
+    """Whether bytes are the graph of an OpenVINO model."""
+    return data.startswith(b"<?xml") and b"<net " in data[:200]
 
 
 def _into_tflite(data: bytes, provenance: str) -> bytes:
@@ -118,6 +134,17 @@ def _of_onnx(data: bytes) -> str:
     onnx: Any = importlib.import_module("onnx")
     props = onnx.load_model_from_string(data).metadata_props
     return next((str(p.value) for p in props if p.key == KEY), "")
+
+
+def _of_ort(data: bytes) -> str:
+    model = ortformat.session(data).Model()
+    entries = (model.MetadataProps(i) for i in range(model.MetadataPropsLength()))
+    return next((e.Value().decode() for e in entries if e.Key() == KEY.encode()), "")
+
+
+def _of_ir(data: bytes) -> str:
+    info = ElementTree.fromstring(data).find("rt_info/framework")
+    return next((each.get("value", "") for each in info or () if each.tag == KEY), "")
 
 
 def _tflite_modules() -> tuple[Any, Any]:

@@ -2,24 +2,33 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from pydantic import Field
+
 from orchestrator.build.failures import MissingTool
 from orchestrator.catalog.model import Preprocessing
-from orchestrator.catalog.variant import Format, Precision
+from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 
-BUILDER = 3
+BUILDER = 5
 """Raise it when the builder's own code gives other bytes or figures for the same inputs."""
 
-_RUNTIME = {Format.TFLITE: ("ai-edge-litert",), Format.ONNX: ("onnxruntime",)}
+_RUNTIME = {
+    Format.TFLITE: ("ai-edge-litert",),
+    Format.ONNX: ("onnxruntime",),
+    Format.ORT: ("onnxruntime", "onnx"),
+    Format.OPENVINO: ("onnxruntime", "onnx", "openvino"),
+}
 
 _KERAS_TOOLS = {
     Format.TFLITE: ("tensorflow", "keras", "h5py"),
     Format.ONNX: ("tensorflow", "keras", "h5py", "tf2onnx", "onnx"),
 }
 
-_QUANTIZERS = {
+_QUANTIZERS: dict[Format, tuple[str, ...]] = {
     Format.TFLITE: ("litert-quantizer",),
     Format.ONNX: ("onnx",),
+    Format.ORT: (),
+    Format.OPENVINO: (),
 }
 
 
@@ -36,6 +45,7 @@ class Ingredients(Value):
     evaluation: Sha256 | None
     calibration: Sha256 | None
     golden: Sha256 | None
+    training: Sha256 | None = Field(default=None, exclude_if=lambda value: value is None)
     cases: int
     preprocessing: Preprocessing
     metric: str = ""
@@ -48,100 +58,130 @@ class Ingredients(Value):
         return self.suffix == ".onnx"
 
 
-class Recipe(Value):
+class Step(Value):
     """One step, written down completely."""
 
     builder: int = BUILDER
     step: str
-    format: Format
-    precision: Precision
+    recipe: Recipe
     ingredients: Ingredients
     tools: tuple[tuple[str, str], ...]
 
 
-def conversion_key(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+def conversion_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making an artifact; other data than what went into it is no part of it.
 
     Raises:
         MissingTool: a library for it is not installed.
     """
-    tools = _making_tools(ingredients, form, precision)
-    return _key("make", _used(ingredients, form, precision), form, precision, tools)
+    tools = _making_tools(ingredients, recipe)
+    return _key("make", _used(_made_from(ingredients, recipe), recipe), recipe, tools)
 
 
-def _making_tools(ingredients: Ingredients, form: Format, precision: Precision) -> list[str]:
-    tools = [*_RUNTIME[form], "numpy"]
+def pruning_key(ingredients: Ingredients, recipe: Recipe) -> str:
+    """The digest of making the pruned source, one for all formats and precisions.
+
+    Statistics are found on the training data or, where there is none, on the calibration data.
+    """
+    unused: dict[str, object] = {"golden": None, "metric": "", "cases": 0, "onnx2tf": None}
+    checked = ingredients.check and ingredients.training is None
+    if ingredients.training is not None:
+        unused["calibration"] = None
+    if not checked:
+        unused["evaluation"] = None
+    used = ingredients.model_copy(update={**unused, "check": checked})
+    versions = _versions(_pruning_tools(ingredients), recipe)
+    return digest(("prune", BUILDER, used, recipe.pruning, versions))
+
+
+def pruned_suffix(ingredients: Ingredients) -> str:
+    """The kind of file that a source of this kind becomes when it is pruned."""
+    return ".onnx" if ingredients.from_onnx else ".keras"
+
+
+def _made_from(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
+    """The same ingredients with the pruned source for the source, where a recipe prunes it."""
+    source: dict[str, object] = {"training": None}
+    if recipe.pruning:
+        source["source"] = pruning_key(ingredients, recipe)
+        source["suffix"] = pruned_suffix(ingredients)
+    return ingredients.model_copy(update=source)
+
+
+def _pruning_tools(ingredients: Ingredients) -> list[str]:
+    kept = ["onnx", "onnxruntime"] if ingredients.from_onnx else ["tensorflow", "keras", "h5py"]
+    return [*kept, "numpy"]
+
+
+def _making_tools(ingredients: Ingredients, recipe: Recipe) -> list[str]:
+    tools = [*_RUNTIME[recipe.format], "numpy"]
+    if recipe.pruning:
+        tools += _pruning_tools(ingredients)
     if ingredients.from_onnx:
         tools += ["onnx"]
     else:
-        tools += _KERAS_TOOLS[form]
-    if precision is not Precision.FLOAT32:
-        tools += _QUANTIZERS[form]
+        tools += _KERAS_TOOLS[Format.ONNX if recipe.format.translated else recipe.format]
+    if recipe.precision is not Precision.FLOAT32:
+        tools += _QUANTIZERS[recipe.format]
     return tools
 
 
-def provenance(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
     """What a made file says of itself, as JSON: only what its bytes depend on.
 
     Data that a model is merely measured and checked with is no part of it: other evaluation
     data must not change the bytes that devices run.
     """
-    calibrated = precision is Precision.INT8
+    calibrated = recipe.precision.calibrated or recipe.pruning is not None
+    trained = {"training": ingredients.training} if recipe.pruning else {}
     said = {
         "source": ingredients.source,
-        "format": form,
-        "precision": precision,
+        **recipe.model_dump(mode="json"),
+        **trained,
         "builder": BUILDER,
         "calibration": ingredients.calibration if calibrated else None,
         "preprocessing": ingredients.preprocessing if calibrated else None,
-        "tools": dict(_versions(_making_tools(ingredients, form, precision), form)),
+        "tools": dict(_versions(_making_tools(ingredients, recipe), recipe)),
     }
     return canonical({**said, "recipe": digest(said)}).decode().strip()
 
 
-def measurement_key(ingredients: Ingredients, form: Format, precision: Precision) -> str:
+def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
     """The digest of making and measuring an artifact: the key in the lock."""
-    made = conversion_key(ingredients, form, precision)
+    made = conversion_key(ingredients, recipe)
     judged_by = ingredients.model_copy(
-        update={"calibration": None, "check": False, "onnx2tf": None}
+        update={"calibration": None, "training": None, "check": False, "onnx2tf": None}
     )
     if judged_by.golden is None and judged_by.evaluation is None:
         judged_by = judged_by.model_copy(update={"calibration": ingredients.calibration})
-    return digest(("measure", made, _key("measure", judged_by, form, precision, ["numpy"])))
+    return digest(("measure", made, _key("measure", judged_by, recipe, ["numpy"])))
 
 
-def _used(ingredients: Ingredients, form: Format, precision: Precision) -> Ingredients:
+def _used(ingredients: Ingredients, recipe: Recipe) -> Ingredients:
     """What an artifact's bytes depend on: of the data, what it is calibrated and checked with."""
-    checked = ingredients.check and precision is Precision.INT8
+    calibrated = recipe.precision.calibrated
+    checked = ingredients.check and calibrated
     unused: dict[str, object] = {"metric": "", "check": checked}
     if ingredients.golden is not None and not checked:
         unused["evaluation"] = None
-    if precision is not Precision.INT8 and (ingredients.golden or ingredients.evaluation):
+    if not calibrated and (ingredients.golden or ingredients.evaluation):
         unused["calibration"] = None
-    if form is not Format.TFLITE:
+    if recipe.format is not Format.TFLITE:
         unused["onnx2tf"] = None
     return ingredients.model_copy(update=unused)
 
 
-def _key(
-    step: str, ingredients: Ingredients, form: Format, precision: Precision, tools: list[str]
-) -> str:
-    recipe = Recipe(
-        step=step,
-        format=form,
-        precision=precision,
-        ingredients=ingredients,
-        tools=_versions(tools, form),
-    )
-    return digest(recipe)
+def _key(step: str, ingredients: Ingredients, recipe: Recipe, tools: list[str]) -> str:
+    versions = _versions(tools, recipe)
+    return digest(Step(step=step, recipe=recipe, ingredients=ingredients, tools=versions))
 
 
-def _versions(tools: list[str], form: Format) -> tuple[tuple[str, str], ...]:
-    return tuple((name, _version(name, form)) for name in sorted(set(tools)))
+def _versions(tools: list[str], recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _version(name, recipe)) for name in sorted(set(tools)))
 
 
-def _version(package: str, form: Format) -> str:
+def _version(package: str, recipe: Recipe) -> str:
     try:
         return version(package)
     except PackageNotFoundError as error:
-        raise MissingTool(package, f"building {form} variants") from error
+        raise MissingTool(package, f"building {recipe.format} variants") from error

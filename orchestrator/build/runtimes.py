@@ -1,4 +1,4 @@
-"""The two runtimes behind one small edge: load a model, run one sample, one thread, batch 1."""
+"""The runtimes behind one small edge: load a model, run one sample, one thread, batch 1."""
 
 import importlib
 import time
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.build import openvino_ir
 from orchestrator.build.tensors import Tensor
 from orchestrator.catalog.variant import Format
 
@@ -55,13 +56,17 @@ class Session(Protocol):
         ...
 
 
-def opened(model: Path, form: Format) -> Session:
-    """Load a model file; raises whatever the runtime raises."""
+def opened(model: Path, form: Format, weights: Path | None = None) -> Session:
+    """Load a model file, and its weights where they lie apart; raises what the runtime raises."""
     match form:
         case Format.TFLITE:
             return TfliteSession(model)
         case Format.ONNX:
             return OnnxSession(model)
+        case Format.ORT:
+            return OnnxSession(model, ort_format=True)
+        case Format.OPENVINO:
+            return OpenvinoSession(model, weights)
 
 
 class TfliteSession:
@@ -96,11 +101,13 @@ class TfliteSession:
 class OnnxSession:
     """ONNX Runtime on the CPU."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, *, ort_format: bool = False) -> None:
         ort: Any = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if ort_format:
+            options.add_session_config_entry("session.load_model_format", "ORT")
         self._session: Any = ort.InferenceSession(
             str(model), options, providers=["CPUExecutionProvider"]
         )
@@ -114,6 +121,31 @@ class OnnxSession:
         results = self._session.run(self._names, feed)
         took_ms = (time.thread_time_ns() - began) / 1e6
         return dict(zip(self._names, results, strict=True)), took_ms
+
+
+class OpenvinoSession:
+    """OpenVINO on the CPU."""
+
+    def __init__(self, graph: Path, weights: Path | None) -> None:
+        model = openvino_ir.compiled(graph, weights)
+        self.inputs = tuple(Scaled(_openvino_tensor(port)) for port in model.inputs)
+        self.outputs = tuple(Scaled(_openvino_tensor(port)) for port in model.outputs)
+        self._names = [each.tensor.name for each in self.outputs]
+        self._request: Any = model.create_infer_request()
+
+    def run(self, feed: Arrays) -> tuple[Arrays, float]:
+        """See `Session`."""
+        began = time.thread_time_ns()
+        self._request.infer(feed)
+        took_ms = (time.thread_time_ns() - began) / 1e6
+        results = (self._request.get_output_tensor(i).data for i in range(len(self._names)))
+        return {n: each.copy() for n, each in zip(self._names, results, strict=True)}, took_ms
+
+
+def _openvino_tensor(port: Any) -> Tensor:
+    shape = tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
+    dtype = port.get_element_type().to_dtype().name
+    return Tensor(name=port.get_any_name(), shape=shape, dtype=dtype)
 
 
 def _scaled(name: str, detail: Any) -> Scaled:

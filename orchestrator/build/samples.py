@@ -187,14 +187,15 @@ def _check(array: NDArray[Any], wanted: Tensor, how: Preprocessing, file: str) -
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise BadData(f"{wanted.name!r} is not finite at {where}: {array[where]}", file=file)
-    channels = wanted.sample[-1] if wanted.sample else 1
+    channels = wanted.sample[_axis(how)] if wanted.sample else 1
     for name, numbers in (("mean", how.mean), ("std", how.std)):
         if len(numbers) not in (1, channels):
             raise BadData(
                 f"preprocessing.{name} has {len(numbers)} numbers, and {wanted.name!r} has "
-                f"{channels} channels",
+                f"{channels} channels on the {how.channels} axis",
                 file=file,
-                hint="give one number, or one for each channel of the last axis",
+                hint="give one number, or one for each channel; "
+                "preprocessing.channels says on which axis they are: first or last",
             )
 
 
@@ -212,9 +213,20 @@ def _prepared(raw: NDArray[Any], wanted: Tensor, how: Preprocessing) -> NDArray[
     values = raw
     if wanted.dtype.startswith("float"):
         scaled: NDArray[Any] = raw.astype(np.float32) * np.float32(how.scale)
-        values = (scaled - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
+        mean, std = (_along(each, how, raw.ndim) for each in (how.mean, how.std))
+        values = (scaled - mean) / std
     typed: NDArray[Any] = values.astype(wanted.dtype)
     return typed[np.newaxis] if wanted.batched else typed
+
+
+def _axis(how: Preprocessing) -> int:
+    return 0 if how.channels == "first" else -1
+
+
+def _along(numbers: tuple[float, ...], how: Preprocessing, dimensions: int) -> NDArray[np.float32]:
+    """Numbers by channel, shaped so that they meet a sample's channels."""
+    values = np.array(numbers, np.float32)
+    return values.reshape(-1, *[1] * (dimensions - 1)) if how.channels == "first" else values
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

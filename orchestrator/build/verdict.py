@@ -18,7 +18,11 @@ def verdict(acceptance: Acceptance, figures: Figures, *, reference: bool) -> tup
     A `reference`, the float32 model that others are compared with, loses nothing against itself.
     An accepted variant has no reason, unless its data could not decide, or held no labels.
     """
-    because = _too_large(acceptance, figures) or _too_poor(acceptance, figures)
+    because = (
+        _too_large(acceptance, figures)
+        or _by_name_only(acceptance, figures)
+        or _too_poor(acceptance, figures)
+    )
     if because:
         return Status.REJECTED, because
     if figures.samples == 0:
@@ -111,6 +115,18 @@ def _too_large(acceptance: Acceptance, figures: Figures) -> str:
     if most is None or figures.size_bytes <= most:
         return ""
     return f"{figures.size_bytes} bytes are more than acceptance.max_size_bytes allows ({most})"
+
+
+def _by_name_only(acceptance: Acceptance, figures: Figures) -> str:
+    """Too few of the operations that multiply are quantized; nothing to say where none multiply."""
+    every, quantized = figures.operations, figures.quantized
+    if not every or quantized is None or quantized >= acceptance.min_quantized * every:
+        return ""
+    return (
+        f"called quantized, but {quantized} of {every} operations that multiply are "
+        f"({', '.join(figures.kept_float)} stay float), and acceptance.min_quantized is "
+        f"{acceptance.min_quantized:g}"
+    )
 
 
 def _too_poor(acceptance: Acceptance, figures: Figures) -> str:

@@ -45,6 +45,11 @@ def comparisons(locked: LockedModel, rebuilt: LockedModel) -> Iterator[Compared]
         elif other.sha256 is None:
             because = other.because
         yield Compared(locked.name, mine.variant, "model", mine.sha256, other.sha256, because)
+        if mine.weights is not None:
+            beside = other.weights.sha256 if other.weights else None
+            yield Compared(
+                locked.name, mine.variant, "weights", mine.weights.sha256, beside, because
+            )
         if mine.golden is not None:
             again = other.golden.sha256 if other.golden else None
             yield Compared(locked.name, mine.variant, "golden", mine.golden.sha256, again, because)

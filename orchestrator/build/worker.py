@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import assert_never
 
-from orchestrator.build.failures import BadData, BadGolden, BadSource, Unfaithful
+from orchestrator.build.failures import BadData, BadGolden, BadSource, Unfaithful, Unprunable
 from orchestrator.build.jobs import (
     JOB,
     AnyJob,
@@ -14,6 +14,7 @@ from orchestrator.build.jobs import (
     Failed,
     Identify,
     Measure,
+    Prune,
     Quantize,
     Refused,
     Result,
@@ -41,6 +42,10 @@ def main(job_file: str, result_file: str, parent: str) -> None:
 def done(job: AnyJob) -> Result:
     """Do one job; imports only what that job needs."""
     match job:
+        case Prune():
+            from orchestrator.build.pruning import prune
+
+            return prune(job)
         case Convert():
             from orchestrator.build.convert import convert
 
@@ -89,7 +94,7 @@ def _summary(error: Exception) -> str:
         return f"TensorFlow Lite has no operation for {lacking[1].strip()}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = lines[0][:400] if lines else ""
-    if isinstance(error, Unfaithful):
+    if isinstance(error, Unfaithful | Unprunable):
         return said
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Worker processes: at most so many at once, each with a deadline, a log and an end."""
+"""Worker processes: as many at once as cores and memory bear, each with a deadline, a log and an end."""
 
 import os
 import shutil
@@ -7,33 +7,82 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 import orchestrator
-from orchestrator.build.jobs import RESULT, AnyJob, Failed, Result
+from orchestrator.build.jobs import RESULT, AnyJob, Convert, Failed, Prune, Result
 from orchestrator.values import canonical
 
 Job = AnyJob
 
-RAM_PER_WORKER_BYTES = 1_500_000_000
-"""What a TensorFlow conversion takes at its peak, for models of the size that go onto devices."""
+TENSORFLOW_BYTES, OTHER_BYTES = 1_500_000_000, 400_000_000
+"""What a worker takes at its peak, with TensorFlow and without, for models that go onto devices."""
+
+_WITHOUT_TENSORFLOW = (".onnx", ".tflite")
 
 
 class Stopped(Exception):
     """The build was given up; whoever waits for a worker need not go on."""
 
 
-def workers_here() -> int:
-    """How many workers fit on this machine: cores, or RAM / 1.5 GB where that is less."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def cores_here() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_here() -> int:
+    """Bytes of memory that can be had without swapping; of all memory where that is not told."""
     try:
-        ram_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
-        ram_bytes = RAM_PER_WORKER_BYTES
-    return max(1, min(cores or 1, ram_bytes // RAM_PER_WORKER_BYTES))
+        return TENSORFLOW_BYTES
+
+
+def needs_bytes(job: Job) -> int:
+    """How much memory to keep free for a job."""
+    if (
+        isinstance(job, Prune | Convert)
+        and Path(job.source).suffix.lower() not in _WITHOUT_TENSORFLOW
+    ):
+        return TENSORFLOW_BYTES
+    return OTHER_BYTES
+
+
+class Room:
+    """How many jobs run at once: at most `jobs`, and no more than fit into `memory_bytes`.
+
+    A job that needs more than there is runs alone.
+    """
+
+    def __init__(self, jobs: int, memory_bytes: int) -> None:
+        self._jobs, self._bytes = jobs, memory_bytes
+        self._running = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, needed: int) -> Iterator[None]:
+        """Wait for a place, and give it back afterwards."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fits(needed))
+            self._running, self._bytes = self._running + 1, self._bytes - needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running, self._bytes = self._running - 1, self._bytes + needed
+                self._changed.notify_all()
+
+    def _fits(self, needed: int) -> bool:
+        return self._running == 0 or (self._running < self._jobs and self._bytes >= needed)
 
 
 class Workers:
@@ -42,29 +91,37 @@ class Workers:
     Files of jobs lie in one scratch folder that `close` removes. To give up: `stop`, join, `close`.
     """
 
-    def __init__(self, work: Path, count: int, deadline_s: float) -> None:
+    def __init__(self, work: Path, room: Room, deadline_s: float) -> None:
         self._logs, self._site = work / "logs", work.parent.parent
         self._logs.mkdir(parents=True, exist_ok=True)
         _remove_orphans(work)
         self._scratch = Path(tempfile.mkdtemp(dir=work, prefix=f"scratch-{os.getpid()}-"))
-        self._slots = threading.BoundedSemaphore(count)
+        self._room = room
         self._deadline_s = deadline_s
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
-    def run(self, name: str, job_for: Callable[[Path], Job]) -> tuple[Result, Path]:
+    def run(
+        self,
+        name: str,
+        job_for: Callable[[Path], Job],
+        begun: Callable[[str], None] = lambda step: None,
+    ) -> tuple[Result, Path]:
         """Do one job: `job_for` is given where its output has to lie. Returns result and output.
 
-        A crash, a deadline passed and an exception are all results.
+        A crash, a deadline passed and an exception are all results. `begun` hears of the job's
+        step once there is room for it.
 
         Raises:
             Stopped: the build was given up.
         """
-        with self._slots:
-            folder = Path(tempfile.mkdtemp(dir=self._scratch, prefix=f"{name}-"))
-            out = folder / "out"
-            (folder / "job.json").write_bytes(canonical(job_for(out)))
+        folder = Path(tempfile.mkdtemp(dir=self._scratch, prefix=f"{name}-"))
+        out = folder / "out"
+        job = job_for(out)
+        (folder / "job.json").write_bytes(canonical(job))
+        with self._room.taken(needs_bytes(job)):
+            begun(job.step)
             return self._result(name, folder), out
 
     def stop(self) -> None:
@@ -85,8 +142,7 @@ class Workers:
             try:
                 status = process.wait(self._deadline_s)
             except subprocess.TimeoutExpired:
-                because = f"took longer than {self._deadline_s:g} s ({self._seen(log)})"
-                return Failed(because=because, lasting=False)
+                return self._failed(log, f"took longer than {self._deadline_s:g} s")
             finally:
                 _kill(process)
                 with self._lock:
@@ -98,16 +154,19 @@ class Workers:
     def _read(self, file: Path, status: int, log: Path) -> Result:
         """The result; an exit status other than 0 counts even where one was written."""
         if status != 0:
-            because = f"the worker {_ended(status)}: {_last_line(log)} ({self._seen(log)})"
-            return Failed(because=because, lasting=False)
+            return self._failed(log, f"the worker {_ended(status)}: {_last_line(log)}")
         try:
             result = RESULT.validate_json(file.read_bytes())
         except (OSError, ValidationError):
-            because = f"the worker left no result: {_last_line(log)} ({self._seen(log)})"
-            return Failed(because=because, lasting=False)
+            return self._failed(log, f"the worker left no result: {_last_line(log)}")
         if isinstance(result, Failed):
-            return Failed(because=f"{result.because} ({self._seen(log)})", lasting=result.lasting)
+            return self._failed(log, result.because, lasting=result.lasting)
         return result
+
+    def _failed(self, log: Path, because: str, *, lasting: bool = False) -> Failed:
+        """A failure that says where its log is."""
+        shown = log.relative_to(self._site).as_posix()
+        return Failed(because=f"{because} (log: {shown})", lasting=lasting, log=shown)
 
     def _started(self, folder: Path, output: int) -> subprocess.Popen[bytes]:
         files = [str(folder / "job.json"), str(folder / "result.json")]
@@ -125,9 +184,6 @@ class Workers:
             )
             self._running.add(process)
             return process
-
-    def _seen(self, log: Path) -> str:
-        return f"log: {log.relative_to(self._site)}"
 
 
 def _remove_orphans(work: Path) -> None:

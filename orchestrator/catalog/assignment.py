@@ -27,6 +27,8 @@ class Figures(Value):
     better, `spread` the deviation of one sample's difference, `unit` the labels' variance (mse).
     `accuracy` and `accuracy_drop` repeat it where the metric is top-1. `cosine`, `snr_db` and
     `agreement` (on `confident` samples) compare the outputs with float32's, labels or not.
+    `operations` of a quantized variant are those that multiply, `quantized` those of them that
+    are as quantized as its precision says; of the kinds `kept_float` at least one is not.
     """
 
     size_bytes: int
@@ -47,6 +49,9 @@ class Figures(Value):
     p50_ms: float | None = None
     p95_ms: float | None = None
     samples: int = 0
+    operations: int | None = None
+    quantized: int | None = None
+    kept_float: tuple[str, ...] = ()
 
     @property
     def difference(self) -> float | None:

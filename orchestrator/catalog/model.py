@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-from orchestrator.catalog.variant import BUILDABLE, Variant
+from orchestrator.catalog.pruning import unfit
+from orchestrator.catalog.variant import BUILDABLE, DEFAULT, Recipe, Variant, unpruned
 from orchestrator.errors import nearest
 from orchestrator.values import BadPart, Labels, Name, Sha256, Value
 from orchestrator.yamltext import Document
@@ -30,12 +37,16 @@ SitePath = Annotated[
 class Preprocessing(Value):
     """Raw sample → model input: ``(x * scale - mean) / std`` as float32, per channel or for all.
 
-    `mean` and `std` hold one number, or one per channel of the last axis.
+    `mean` and `std` hold one number, or one per channel. `channels` says which axis of a sample
+    they are: the ``last`` (TensorFlow's images) or the ``first`` (PyTorch's).
     """
 
     scale: float = 1.0
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     std: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    channels: Annotated[
+        Literal["first", "last"], Field(exclude_if=lambda value: value == "last")
+    ] = "last"
 
     @model_validator(mode="after")
     def _as_many_of_each(self) -> Self:
@@ -74,10 +85,13 @@ class Data(Value):
     sample (see `Metric`). Samples are raw: preprocessing is applied once, by the builder, and
     shipped with the release. `check` is whether calibration data is compared with the evaluation
     data before it is used: 20 samples at least, not constant, not noise, of the same range.
+    `training` is what pruned models are trained further on: labels ``y`` are integer classes, or
+    floats of the output's shape.
     """
 
     calibration: SitePath | None = None
     evaluation: SitePath | None = None
+    training: SitePath | None = None
     check: bool = True
 
 
@@ -158,6 +172,8 @@ class Acceptance(Value):
     `max_accuracy_drop`, which for ``mse`` means that share of the labels' variance. `profile`
     takes a published rule in its place. A loss that the data can neither prove nor rule out is
     accepted where the measured one is within the limit, and said; never where `strict`.
+    `min_quantized` is the share of the operations that multiply which a quantized variant has to
+    have quantized: below it, it is quantized by name only.
     """
 
     metric: Metric = Metric()
@@ -167,6 +183,7 @@ class Acceptance(Value):
     min_value: float | None = None
     max_value: float | None = None
     max_size_bytes: Annotated[int, Field(gt=0)] | None = None
+    min_quantized: Share = 0.5
     profile: Literal["mlperf-mobile"] | None = None
     task: Task | None = None
     strict: bool = False
@@ -231,7 +248,7 @@ class Model(Value):
         """Let ``variants`` be a list of names, or a mapping of names to what differs."""
         if not isinstance(raw, Mapping):
             return raw
-        given = raw.get("variants", list(BUILDABLE))
+        given = raw.get("variants", list(DEFAULT))
         if isinstance(given, list):
             made = [_variant(name, {}, index) for index, name in enumerate(given)]
         elif isinstance(given, Mapping):
@@ -240,10 +257,20 @@ class Model(Value):
             raise BadPart("'variants' should be a list of names", "variants", hint=_VARIANTS)
         return {**raw, "variants": tuple(made)}
 
+    @model_validator(mode="after")
+    def _prunable(self) -> Self:
+        for variant in self.variants:
+            if variant.pruning is None:
+                continue
+            because, hint = unfit(variant.pruning, self.source, self.data.training)
+            if because:
+                raise BadPart(f"{variant.name!r} {because}", "variants", variant.name, hint=hint)
+        return self
+
     @field_serializer("variants")
     def _as_written(self, variants: tuple[Variant, ...]) -> dict[str, dict[str, Any]]:
         """Write variants as they are read: by name, with what differs."""
-        fixed = {"name", "format", "precision"}
+        fixed = {"name", *Recipe.model_fields} - {"pruning"}
         return {v.name: v.model_dump(mode="json", exclude=fixed) for v in variants}
 
 
@@ -253,16 +280,21 @@ _VARIANTS = f"known variants: {', '.join(BUILDABLE)}"
 def _variant(name: Any, more: Any, at: str | int) -> Any:
     if isinstance(name, Variant):
         return name
-    if not isinstance(name, str) or name not in BUILDABLE:
+    twin = unpruned(name) if isinstance(name, str) else None
+    if not isinstance(name, str) or (twin or name) not in BUILDABLE:
         near = nearest(name, BUILDABLE) if isinstance(name, str) else ""
         raise BadPart(f"no variant named {name!r}{near}", "variants", at, hint=_VARIANTS)
     if not isinstance(more, Mapping | None):
         raise BadPart(f"{name!r} is {more!r}: should be a mapping", "variants", at)
-    form, precision = BUILDABLE[name]
-    for key in ("name", "format", "precision"):
-        if key in (more or {}):
-            raise BadPart(f"{key!r} of {name!r} cannot be changed", "variants", at, key)
-    return {"name": name, "format": form, "precision": precision, **(more or {})}
+    fixed = {"name", *Recipe.model_fields} - ({"pruning"} if twin else set())
+    for key in more or {}:
+        if key in fixed:
+            hint = f"call it '{name}-pruned'" if key == "pruning" else ""
+            raise BadPart(f"{key!r} of {name!r} cannot be changed", "variants", at, key, hint=hint)
+    if twin and (more or {}).get("pruning") is None:
+        how = f"{name}: {{pruning: {{sparsity: 0.5}}}}"
+        raise BadPart(f"{name!r} does not say how", "variants", at, hint=f"write {how}, say")
+    return {"name": name, **dict(BUILDABLE[twin or name]), **(more or {})}
 
 
 def read_models(text: str, file: str) -> dict[str, Model]:

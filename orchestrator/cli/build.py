@@ -1,5 +1,6 @@
 """fleet build: make, measure and judge every variant of a model; write the lock."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.app import Fleet
     from orchestrator.artifact.lock import LockedArtifact
     from orchestrator.build.builder import BuildEvent, Finished
-    from orchestrator.cli.render import Screen
+    from orchestrator.cli.render import Bars, Screen
 
 _COLUMNS = {
     "model": "MODEL",
@@ -42,6 +43,15 @@ _VERIFIED = {
 }
 
 
+_DOING = {
+    "prune": "pruning",
+    "convert": "converting",
+    "quantize": "quantizing",
+    "measure": "measuring",
+}
+_LOG_LINES = 12
+
+
 def build(
     models: ModelNames = None,
     variant: Annotated[
@@ -50,6 +60,9 @@ def build(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Workers at once.", show_default=False)
     ] = None,
+    deadline: Annotated[
+        float, typer.Option("--deadline", min=1, help="Seconds that one worker may take.")
+    ] = 900.0,
     force: Annotated[bool, typer.Option("--force", help="Make them again, cached or not.")] = False,
     verify: Annotated[
         bool,
@@ -74,24 +87,19 @@ def build(
         if verify:
             _verify(fleet, screen, models, variant, jobs)
         from orchestrator.artifact.lock import Status
-        from orchestrator.build.builder import Finished
 
         if not fleet.site.models:
             raise NotFound("model", "", (), hint="describe one in models.yaml of the inventory")
         wanted = [fleet.site.model(name) for name in models or fleet.site.models]
         made: list[tuple[str, Finished]] = []
-        total = sum(len(variant) if variant else len(model.variants) for model in wanted)
-        with screen.progress(total, "building") as bar:
-
-            def watch(model: str, event: "BuildEvent") -> None:
-                if isinstance(event, Finished):
-                    made.append((model, event))
-                    bar.step()
-                else:
-                    bar.now(f"{model} {event.variant}")
-
+        with screen.bars() as bars:
             fleet.build(
-                [m.name for m in wanted], variants=variant, jobs=jobs, force=force, watch=watch
+                [m.name for m in wanted],
+                variants=variant,
+                jobs=jobs,
+                deadline_s=deadline,
+                force=force,
+                watch=partial(_watch, bars, made),
             )
         order = {
             (model.name, v.name): (index, place)
@@ -102,17 +110,45 @@ def build(
         lock = fleet.site.lock()
         final = [(model, event, lock.find(model)) for model, event in made]
         rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
-        screen.rows("build", rows, _COLUMNS)
+        pruned = {"sparsity": "SPARSITY"} if any("sparsity" in row for row in rows) else {}
+        screen.rows("build", rows, {**_COLUMNS, **pruned})
         for model in wanted:
             if model.data.evaluation is None:
                 screen.note(
                     f"warning: {model.name} has no evaluation data: nothing is known of its "
                     "accuracy, and no variant but float32 is accepted (data.evaluation)"
                 )
+        for model_name, event in made:
+            _show_log(fleet, screen, f"{model_name} {event.variant}", event.log)
         if report is not None:
             report.write_text(fleet.report([model.name for model in wanted]))
         statuses = {event.artifact.status for _, event in made}
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
+
+
+def _watch(
+    bars: "Bars", made: "list[tuple[str, Finished]]", model: str, event: "BuildEvent"
+) -> None:
+    """A bar for each variant that is being made: what is done for it, and for how long."""
+    from orchestrator.build.builder import Finished, Working
+
+    name = f"{model} {event.variant}"
+    if isinstance(event, Finished):
+        made.append((model, event))
+        status = event.artifact.status.value
+        bars.done(name, "" if event.cached else f"{name}: {status} in {event.seconds:.1f} s")
+        return
+    step = event.step if isinstance(event, Working) else "waits"
+    bars.at(name, _DOING.get(step, step), 1 if step == "measure" else 0, 2)
+
+
+def _show_log(fleet: "Fleet", screen: "Screen", name: str, log: str) -> None:
+    """The end of what a worker said before it failed."""
+    if not log:
+        return
+    file = fleet.settings.state.parent / log
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    screen.excerpt(f"{name}: the end of {log}", lines[-_LOG_LINES:])
 
 
 def _verify(
@@ -170,4 +206,6 @@ def _row(model: str, event: "Finished", artifact: "LockedArtifact") -> dict[str,
             "p95_ms": figures.p95_ms,
             "samples": figures.samples,
         }
+    if artifact.sparsity:
+        shown["sparsity"] = artifact.sparsity.share
     return shown

@@ -19,6 +19,7 @@ _BUILD = {
     "onnxruntime": "ONNX variants, lab devices",
     "ai_edge_litert": "TFLite variants, lab devices",
     "litert_quantizer": "TFLite int8",
+    "openvino": "OpenVINO variants",
 }
 _DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "litert_quantizer": "litert-quantizer"}
 

@@ -8,6 +8,7 @@ from orchestrator.cli.options import Format, Output, Plain, Rows, Site
 from orchestrator.cli.session import opened
 
 if TYPE_CHECKING:
+    from orchestrator.artifact.bought import Bought
     from orchestrator.build.anatomy import Anatomy, Port
     from orchestrator.cli.render import Screen
 
@@ -20,8 +21,10 @@ def show(artifact: Named, output: Output = Plain.TEXT, site: Site = None) -> Non
     """Show one artifact: operations, weights, inputs and outputs, figures, provenance."""
     with opened(site, output) as (fleet, screen):
         locked, anatomy = fleet.anatomy(artifact)
+        bought = fleet.bought(artifact)
         if not screen.for_people:
-            screen.envelope("model", {"artifact": locked, "anatomy": anatomy})
+            pruning = {"pruning": {**bought.model_dump(), "words": bought.words}} if bought else {}
+            screen.envelope("model", {"artifact": locked, "anatomy": anatomy, **pruning})
             return
         figures = locked.figures.model_dump(exclude_none=True) if locked.figures else {}
         screen.say(f"[bold]{artifact}[/]  {locked.status.value}  {locked.sha256}")
@@ -29,6 +32,8 @@ def show(artifact: Named, output: Output = Plain.TEXT, site: Site = None) -> Non
             screen.say(f"[bold]{title}[/]")
             for key, value in lines.items():
                 screen.say(f"  {key:<28}{value}")
+        for key, value in _pruned(bought).items() if bought else ():
+            screen.say(f"  {key:<28}{value}" if value else f"[bold]{key}[/]")
         screen.say("[bold]figures[/]")
         for key, value in figures.items():
             screen.say(f"  {key:<28}{value}")
@@ -80,6 +85,22 @@ def _sections(anatomy: "Anatomy") -> dict[str, dict[str, str]]:
         "file": {"bytes": str(anatomy.size_bytes)},
     }
     return sections | ({"metadata": dict(anatomy.metadata)} if anatomy.metadata else {})
+
+
+def _pruned(bought: "Bought") -> dict[str, str]:
+    """What pruning did to each layer, and what it buys; the title has no value."""
+    sparsity = bought.sparsity
+    lines = {"pruning": "", "sparsity": f"{sparsity.share:.4f} of all kernels"}
+    for each in sparsity.layers:
+        channels = f", {each.channels} channels" if each.channels is not None else ""
+        lines[f"  {each.name}"] = (
+            f"{each.sparsity:.4f}  {each.left} of {each.weights} left{channels}"
+        )
+    if sparsity.renormalized:
+        lines["batch normalisations"] = f"{sparsity.renormalized} with new statistics"
+    if bought.gain is not None and bought.twin:
+        lines["gain"] = f"{bought.gain:+.4g} in the metric against {bought.twin.variant}"
+    return {**lines, "what it buys": bought.words}
 
 
 def _port(port: "Port") -> str:

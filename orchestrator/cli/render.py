@@ -15,6 +15,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -72,6 +73,12 @@ class Screen:
         """A line beside the result."""
         self.err.print(text, highlight=False)
 
+    def excerpt(self, title: str, lines: Sequence[str]) -> None:
+        """Somebody else's words beside the result, word for word."""
+        self.note(title)
+        for line in lines:
+            self.err.print(f"    {line}", highlight=False, markup=False)
+
     def error(self, error: FleetError) -> None:
         """What went wrong, and the next command."""
         if self.output == "json":
@@ -98,6 +105,10 @@ class Screen:
     def progress(self, total: int, what: str) -> "Bar":
         """A bar on standard error while something counts to `total`; nothing where none is seen."""
         return Bar(self.err, total, what)
+
+    def bars(self) -> "Bars":
+        """A bar for each of several things that go on at once; nothing where none is seen."""
+        return Bars(self.err)
 
 
 class Bar(AbstractContextManager["Bar"]):
@@ -133,6 +144,42 @@ class Bar(AbstractContextManager["Bar"]):
         self._progress.advance(self._task)
         if line:
             self._console.print(line, highlight=False)
+
+
+class Bars(AbstractContextManager["Bars"]):
+    """A line a thing that is being worked on, gone when it is done; silent where none is seen."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[now]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def at(self, name: str, now: str, done: int, total: int) -> None:
+        """How far a thing is, in steps, and what is being done."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(escape(name), total=total, now="")
+        self._progress.update(self._tasks[name], completed=done, now=escape(now))
+
+    def done(self, name: str, line: str = "") -> None:
+        """A thing is done; `line` stays on the screen above the bars."""
+        if name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(name))
+        if line and not self._progress.disable:
+            self._progress.console.print(line, highlight=False)
 
 
 def table(rows: Iterable[Row], columns: Mapping[str, str]) -> Table:

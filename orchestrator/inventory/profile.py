@@ -24,6 +24,7 @@ class Runtime(StrEnum):
     LITERT = "litert"
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
 
 
 class Tried(StrEnum):

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "onnxruntime": "onnxruntime"}
+RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+}
 """Distribution → the module a device imports."""
 
 _ALWAYS = "numpy"

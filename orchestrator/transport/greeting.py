@@ -53,6 +53,8 @@ def looked_again(
     Args:
         last_login: when this device was last logged in to, in words; None if never.
     """
+    if isinstance(error, LoginRefused) and "EOF" in error.because:
+        return DeviceUnreachable(error.device, f"{host}:{port}: the line went away in the login")
     if type(error) is LoginRefused and last_login and "refused the login" in error.because:
         return LoginLost(
             error.device,

@@ -5,23 +5,24 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from orchestrator.artifact.bought import Packed, bought
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.front import front
 from orchestrator.web.chart import Dot, bars, scatter
 
 
 def report(
-    models: list[LockedModel], template: str, compressed: Mapping[str, int] | None = None
+    models: list[LockedModel], template: str, packed: Mapping[str, Packed] | None = None
 ) -> str:
     """The page as text.
 
     Args:
         template: the Jinja2 source of the page.
-        compressed: bytes after compression by artifact digest, where they were measured.
+        packed: bytes after compression by artifact digest, where they were measured.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page = environment.from_string(template)
-    return page.render(models=[_model(model, compressed or {}) for model in models])
+    return page.render(models=[_model(model, packed or {}) for model in models])
 
 
 def on_front(model: LockedModel) -> tuple[str, ...]:
@@ -54,10 +55,10 @@ def _usable(artifact: LockedArtifact) -> bool:
     return artifact.status is Status.ACCEPTED
 
 
-def _model(model: LockedModel, compressed: Mapping[str, int]) -> dict[str, Any]:
+def _model(model: LockedModel, packed: Mapping[str, Packed]) -> dict[str, Any]:
     best = on_front(model)
     built = [a for a in model.artifacts if a.sha256]
-    packed = [(a.variant, n) for a in built if (n := compressed.get(a.sha256 or ""))]
+    small = [(a.variant, n.zstd) for a in built if (n := packed.get(a.sha256 or ""))]
     return {
         "name": model.name,
         "version": model.version,
@@ -67,11 +68,12 @@ def _model(model: LockedModel, compressed: Mapping[str, int]) -> dict[str, Any]:
                 "locked": a,
                 "figures": a.figures,
                 "front": a.variant in best,
-                "packed": compressed.get(a.sha256 or ""),
+                "packed": n.zstd if (n := packed.get(a.sha256 or "")) else None,
             }
             for a in model.artifacts
         ],
         "pareto": pareto(model) if any(a.figures and a.figures.p50_ms for a in built) else "",
         "sizes": bars([(a.variant, a.size_bytes / 1024) for a in built], "KiB"),
-        "packed": bars([(name, n / 1024) for name, n in packed], "KiB") if packed else "",
+        "packed": bars([(name, n / 1024) for name, n in small], "KiB") if small else "",
+        "bought": bought(model, packed),
     }

@@ -22,7 +22,9 @@ RUNTIMES = {
     "litert": ("ai_edge_litert", "ai-edge-litert"),
     "tflite-runtime": ("tflite_runtime", "tflite-runtime"),
     "onnxruntime": ("onnxruntime", "onnxruntime"),
+    "openvino": ("openvino", "openvino"),
 }
+SUFFIXES = {"openvino": "xml"}
 MAX_RUNS, MAX_TIMED_S = 50, 2.0
 
 
@@ -87,7 +89,8 @@ def child(folder, runtime):
 
     with open(os.path.join(folder, "manifest.json")) as file:
         manifest = json.load(file)
-    model = os.path.join(folder, "model." + manifest["runs_as"])
+    suffix = SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
+    model = os.path.join(folder, "model." + suffix)
     golden = numpy.load(os.path.join(folder, "golden.npz"), allow_pickle=False)
     allowed = {t["output"]: t["max_abs_diff"] for t in manifest["tolerances"]}
     started = time.perf_counter()
@@ -217,11 +220,28 @@ def open_onnx(model):
     return lambda inputs: dict(zip(names, session.run(names, inputs))), onnxruntime.__version__
 
 
+def open_openvino(model):
+    """One CPU thread, and float32 where the model says float32; it tells its maker nothing."""
+    sys.modules.setdefault("openvino_telemetry", None)
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    names = [port.get_any_name() for port in request.model_outputs]
+
+    def run(inputs):
+        request.infer(inputs)
+        return {n: request.get_output_tensor(i).data.copy() for i, n in enumerate(names)}
+
+    return run, runtimes().get("openvino", "")
+
+
 NAMES = {"ai_edge_litert": "litert", "tflite_runtime": "tflite-runtime"}
 OPEN = {
     "litert": open_tflite("ai_edge_litert"),
     "tflite-runtime": open_tflite("tflite_runtime"),
     "onnxruntime": open_onnx,
+    "openvino": open_openvino,
 }
 
 if __name__ == "__main__":

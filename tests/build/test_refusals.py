@@ -174,7 +174,7 @@ def test_a_conversion_that_fails_is_a_result_and_the_others_go_on(site, digits):
     log = ".fleet/build/logs/unconvertible-tflite-float32-make.log"
     assert [full.status, small.status, other.status] == [Status.FAILED] * 3
     assert full.because == f"TensorFlow Lite has no operation for Erfinv (log: {log})"
-    assert small.because == f"its float32 model failed: {full.because}"
+    assert small.because == f"tflite-float32 failed: {full.because}"
     assert "No Op registered for Erfinv" in other.because
     assert (site.folder / log).is_file()
 

@@ -94,7 +94,7 @@ def artifact(variant: str, word: str = "", **more: Any) -> LockedArtifact:
         "variant": variant,
         "key": digest_of(f"key of {word}"),
         "status": Status.ACCEPTED,
-        "format": BUILDABLE[variant][0],
+        "format": BUILDABLE[variant].format,
         "sha256": digest_of(word),
         "size_bytes": 1000,
         "figures": Figures(size_bytes=1000, accuracy=0.9, p50_ms=2.0),

@@ -24,8 +24,7 @@ PI = profile(LITERT, ONNX)
 
 
 def variant(name: str, **more: Any) -> Variant:
-    form, precision = BUILDABLE[name]
-    return Variant(name=name, format=form, precision=precision, **more)
+    return Variant(name=name, **dict(BUILDABLE[name]), **more)
 
 
 def offer(

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.catalog.model import Model, read_models
-from orchestrator.catalog.variant import BUILDABLE, Format, Precision
+from orchestrator.catalog.variant import BUILDABLE, DEFAULT, Format, Precision
 from orchestrator.errors import BadInput
 
 HEAD = "models:\n  fashion:\n    source: models/f.keras\n    version: 1.0.0\n"
@@ -21,7 +21,7 @@ def refusal(lines: str) -> tuple[str, str]:
 
 
 def test_a_model_that_names_no_variant_has_every_one_that_can_be_built():
-    assert {v.name: (v.format, v.precision) for v in read().variants} == BUILDABLE
+    assert {v.name: v.recipe for v in read().variants} == {n: BUILDABLE[n] for n in DEFAULT}
 
 
 def test_variants_may_be_a_list_of_names():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.artifact.bought import Packed
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Preprocessing
@@ -55,7 +56,7 @@ def locked() -> LockedModel:
 
 def page(model: LockedModel) -> str:
     template = (templates() / "pages" / "report.html").read_text()
-    return report([model], template, {f"{101:064x}": 3500})
+    return report([model], template, {f"{101:064x}": Packed(gzip=3700, zstd=3500)})
 
 
 def test_the_page_needs_nothing_from_anywhere_else(locked: LockedModel) -> None:
