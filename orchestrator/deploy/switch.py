@@ -274,7 +274,7 @@ def _unanswered(errand: Errand, error: FleetError) -> Outcome:
 
 
 def _refused(hands: Hands, errand: Errand, error: DeviceRefused) -> Outcome:
-    if errand.switched and error.word in ("killed", "lease-lost"):
+    if errand.switched and error.word in ("killed", "lease-lost", "storage-dead"):
         return _unanswered(errand, error)
     if error.word in ("locked", "changed"):
         status = Status.DEFERRED if error.word == "locked" else Status.REFUSED

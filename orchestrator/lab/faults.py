@@ -16,7 +16,7 @@ QUIRKS: Mapping[Breakage, str] = {
     Breakage.CROWDED: "MaxStartups 1:100:1\nLoginGraceTime 60\n",
     Breakage.NOISY: "Banner /etc/issue.net\n",
 }
-"""Lines of sshd_config, before the others: the first value counts."""
+"""Lines of sshd_config, instead of those of the same option."""
 BANNER = "*** emulated device: this banner is a lab fixture ***\n"
 _PROFILES = (".bashrc", ".profile", ".ssh/rc")
 _PRINTS = (

@@ -128,8 +128,9 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
         "etc/hostname": f"{device.name}\n",
         "etc/hosts": f"127.0.0.1 localhost\n{device.address} {device.name}\n",
         "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
-        "etc/ssh/sshd_config": (quirks.read_text() if quirks.is_file() else "")
-        + namespaced_config(device.address),
+        "etc/ssh/sshd_config": _quirky(
+            namespaced_config(device.address), quirks.read_text() if quirks.is_file() else ""
+        ),
     }
     put(root, {path: text.encode() for path, text in texts.items()})
     secret = {"etc/ssh/ssh_host_ed25519_key": places.host_key(device.name).read_bytes()}
@@ -144,6 +145,13 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
         fixtures = sorted(path.name for path in (root / OWN / "bin").iterdir())
         starts = {name: f'#!/bin/sh\nexec /{OWN}/bin/{name} "$@"\n'.encode() for name in fixtures}
         put(root / "usr/bin", starts, mode=0o755)
+
+
+def _quirky(config: str, quirks: str) -> str:
+    """A configuration in which some lines are others; of some options the last value counts."""
+    others = {line.split(" ")[0] for line in quirks.splitlines()}
+    kept = [line for line in config.splitlines() if line.split(" ")[0] not in others]
+    return quirks + "\n".join(kept) + "\n"
 
 
 def _login_files(home: Path, spec: Spec) -> None:

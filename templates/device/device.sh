@@ -146,9 +146,12 @@ stop_script() { # stop_script LEASE: what a controller that is gone began must n
 # `pending` holds TOKEN TO WAS PREVIOUS, `-` for none. Whoever renames it decides: `confirm` to
 # `confirmed`, `revert` to `reverting`, which stays until everything is as it was.
 
-read_pending() { # read_pending FILE → token to was before
+read_pending() { # read_pending FILE → token to was before; what is not whole is thrown away
     token='' to='' was='' before=''
     { read -r token to was before <"$m/$1"; } 2>/dev/null
+    [ -n "$before" ] && return 0
+    rm -f "$m/$1"
+    return 1
 }
 
 revert() { # revert TOKEN: undo the pending switch if it is still that one
@@ -168,7 +171,7 @@ go_back() { # make `current` and `previous` what they were before the switch
 }
 
 set_link() { # set_link LINK RELEASE|-
-    if [ "${2:--}" = - ]; then rm -f "$m/$1"
+    if [ "$2" = - ]; then rm -f "$m/$1"
     elif [ -d "$m/releases/$2" ] && [ "$(linked "$1")" != "$2" ]; then point "$1" "$2"; fi
 }
 

@@ -87,7 +87,7 @@ def test_the_storage_may_die_at_a_step(powered):
         powered.roots.pop(device, None)
 
     def case(at: int, land: str) -> Case | None:
-        if at % 24 != 1:
+        if at % 24 != 1 or at > len(powered.steps[land]) - 6:
             return None
         return Case("storage dead from a step on", at, die, goes_on=True, heal=revive)
 
