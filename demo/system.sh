@@ -1,7 +1,8 @@
 #!/bin/sh
 # What this machine must have: sshd for the lab, Fashion-MNIST for the demo; with the word `test`
-# also what only tests use: a browser, and BusyBox as another device shell. Installs what is
-# missing where it may (root, or sudo without a password) and apt is there; else says what to do.
+# also what only tests use: a browser, and the programs of other devices (BusyBox, Dropbear, toybox,
+# mksh). Installs what is missing where it may (root, or sudo without a password) and apt is there;
+# else says what to do.
 # The lab starts its own sshd processes: a service that the package would start is kept masked.
 set -u
 
@@ -11,6 +12,10 @@ missing=
 if [ "${1:-}" = test ]; then
     command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
     command -v busybox >/dev/null 2>&1 || missing="$missing busybox-static"
+    command -v toybox >/dev/null 2>&1 || missing="$missing toybox"
+    command -v mksh >/dev/null 2>&1 || missing="$missing mksh"
+    [ -x /usr/sbin/dropbear ] || missing="$missing dropbear-bin"
+    [ -x /usr/sbin/mke2fs ] || missing="$missing e2fsprogs"
 fi
 [ -n "$missing" ] || exit 0
 

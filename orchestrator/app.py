@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from random import uniform
+from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.catalog.assignment import Assigned
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AT_ONCE = 32
 """Devices looked at side by side."""
+_PATIENCE_S = (0.5, 1.5)
+"""How long to wait, more or less, when a device's server has too many unfinished logins."""
 
 
 class Fleet:
@@ -249,14 +253,30 @@ class Fleet:
             self._lines = None
 
     def connect(self, device: Device) -> "Transport":
-        """A session with a device, through its gateway if it has one."""
-        from orchestrator.transport.lines import Lines
+        """A session with a device, through its gateway if it has one; a crowd is waited for."""
+        from orchestrator.transport.greeting import Crowded
 
-        if not self._users:
-            return Lines(self._way, most_idle=0).take(device.name)
-        with self._opening:
-            lines = self._lines = self._lines or Lines(self._way)
-        return lines.take(device.name)
+        for patience_s in _PATIENCE_S:
+            try:
+                return self._session(device)
+            except Crowded:
+                sleep(patience_s * uniform(0.5, 1.5))  # not all of those it turned away at once
+        return self._session(device)
+
+    def _session(self, device: Device) -> "Transport":
+        from orchestrator.transport.greeting import looked_again
+        from orchestrator.transport.lines import Lines
+        from orchestrator.transport.transport import DeviceUnreachable
+
+        try:
+            if not self._users:
+                return Lines(self._way, most_idle=0).take(device.name)
+            with self._opening:
+                lines = self._lines = self._lines or Lines(self._way)
+            return lines.take(device.name)
+        except DeviceUnreachable as error:
+            met = self._met.get(device.name)
+            raise looked_again(error, device.address, device.port, met) from error
 
     def _way(self, name: str) -> "tuple[Address, str | None]":
         device = self.device(name)
@@ -290,6 +310,12 @@ class Fleet:
         return HostKey(*shown_host_key(self.address(device)))
 
     # --- the parts the above is made of --------------------------------------------------
+
+    @cached_property
+    def _met(self) -> Mapping[str, str]:
+        """When devices were last logged in to, as far as the ledger knows."""
+        facts = self.ledger.facts()
+        return {name: f"{each.observed_at:%Y-%m-%d %H:%M}" for name, each in facts.items()}
 
     @cached_property
     def _scripts(self) -> "Scripts":

@@ -21,10 +21,16 @@ _COLUMNS = {
     "kind": "KIND",
     "address": "ADDRESS",
     "port": "PORT",
+    "userland": "USERLAND",
     "alive": "ALIVE",
     "broken": "BROKEN",
 }
-_HOW = ("offline", "wrong-output", "full-disk", "tampered")
+_HOW = (
+    *("offline", "wrong-output", "full-disk", "tampered", "power-cut", "reboot", "dead-storage"),
+    *("read-only", "no-inodes", "frozen", "wrong-clock", "crowded", "noisy"),
+    *("link-stall", "link-slow", "link-lossy", "link-flap", "link-black-hole"),
+    *("link-fin", "link-rst", "link-flip", "link-turned-away"),
+)
 Name = Annotated[str, typer.Argument(help="A lab device's name.")]
 
 
@@ -36,13 +42,32 @@ def up(
     tier: Annotated[
         str | None, typer.Option(help="namespaces or plain; default: the best that works.")
     ] = None,
+    userland: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Programs of the devices, taken in turn if given more than once: host, dash, bash, "
+            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python)."
+        ),
+    ] = None,
+    storage: Annotated[
+        str,
+        typer.Option(help="What /home lies on, and its MiB: tmpfs:96, or ext4:24 for power cuts."),
+    ] = "tmpfs",
     output: Rows = Format.TEXT,
     site: Site = None,
 ) -> None:
     """Start the lab: Jetsons, Pis and phones, each a real SSH server with its own files."""
     with opened(site, output) as (fleet, screen):
+        from orchestrator.lab.spec import storage_named
+
         with screen.progress(devices, "booting") as bar:
-            status = fleet.lab.up(devices, tier=tier, on_boot=lambda name: bar.step())
+            status = fleet.lab.up(
+                devices,
+                tier=tier,
+                userlands=tuple(userland or ["host"]),
+                storage=storage_named(storage),
+                on_boot=lambda name: bar.step(),
+            )
         _show(screen, status)
 
 
@@ -67,7 +92,7 @@ def break_(
     how: Annotated[str, typer.Option("--how", help=" | ".join(_HOW))],
     site: Site = None,
 ) -> None:
-    """Break a lab device on purpose: switch it off, falsify its outputs, fill its disk, tamper."""
+    """Break a lab device on purpose: its power, storage, clock, outputs, sshd or line."""
     with opened(site, "text") as (fleet, screen):
         from orchestrator.lab.breakage import Breakage
 
@@ -90,6 +115,7 @@ def _show(screen: "Screen", status: "LabStatus") -> None:
             "kind": device.kind,
             "address": device.address,
             "port": device.port,
+            "userland": device.userland,
             "alive": device.alive,
             "broken": [breakage.value for breakage in device.broken],
             "tier": status.tier,

@@ -14,6 +14,7 @@ from orchestrator.cli.facts import facts
 from orchestrator.cli.gc import gc
 from orchestrator.cli.init import init
 from orchestrator.cli.pareto import pareto
+from orchestrator.cli.selftest import selftest
 
 app = typer.Typer(
     name="fleet",
@@ -61,6 +62,7 @@ app.command(rich_help_panel=ROLL_OUT)(deploy)
 app.command(rich_help_panel=ROLL_OUT)(rollback)
 app.command(rich_help_panel=LOOK)(audit)
 app.command(rich_help_panel=LOOK)(history)
+app.command(rich_help_panel=LOOK)(selftest)
 app.command(rich_help_panel=LOOK)(gc)
 
 

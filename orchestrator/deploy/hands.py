@@ -51,6 +51,27 @@ _REFUSALS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("DEPLOY", "PREFLIGHT", "UNWRITABLE"),
         "check storage_root, its owner, and whether the disk is full or read-only on {device}",
     ),
+    "disk-full": (
+        ("DEPLOY", "STORAGE", "FULL"),
+        "free some space on {device}, then run the same command again",
+    ),
+    "no-inodes": (
+        ("DEPLOY", "STORAGE", "INODES"),
+        "remove small files on {device}: it has space, but no inodes",
+    ),
+    "quota": (("DEPLOY", "STORAGE", "QUOTA"), "raise the quota of fleet's user on {device}"),
+    "read-only": (
+        ("DEPLOY", "STORAGE", "READ_ONLY"),
+        "see dmesg on {device}: after errors the kernel makes a file system read-only; repair it",
+    ),
+    "storage-dead": (
+        ("DEPLOY", "STORAGE", "DEAD"),
+        "the storage of {device} fails: replace its SD card or disk; it serves what it has in memory",
+    ),
+    "killed": (
+        ("DEPLOY", "KILLED"),
+        "give {device} more memory, or look who kills: ssh in, then dmesg | tail",
+    ),
     "locked": (("DEPLOY", "LEASE", "HELD"), "wait for the other controller to finish"),
     "lease-lost": (("DEPLOY", "LEASE", "LOST"), "run the same command again"),
     "transfer": (("DEPLOY", "TRANSFER", "WRITE"), "check the disk of {device}"),
@@ -140,14 +161,20 @@ class Hands:
         if done.status != 0:
             why = _last_line(done.stderr) or f"exit status {done.status}"
             raise DeviceRefused(
-                self.device.name, "unwritable", f"cannot write {self.device.storage_root}: {why}"
+                self.device.name,
+                _named(done.stderr.decode("utf-8", "replace")),
+                f"cannot write {self.device.storage_root}: {why}",
             )
 
     def _answer(self, verb: str, status: int | None, out: bytes, err: bytes) -> Answer:
         _, begun, rest = out.decode("utf-8", "replace").partition(_BEGIN)
         lines = rest.splitlines()[1:]
+        if status is None:
+            raise DeviceRefused(self.device.name, "killed", self._killed(verb))
         if not begun or _END not in lines:
             why = _last_line(err) or "nothing on its error output"
+            if (word := _named(why)) != "unwritable":
+                raise DeviceRefused(self.device.name, word, f"{verb!r} could not run: {why}")
             raise BadAnswer(
                 f"{self.device.name}: no whole answer to {verb!r} (exit status {status}): {why}",
                 hint=f"try it by hand: ssh {self.device.user}@{self.device.address} "
@@ -159,6 +186,28 @@ class Hands:
             because, holder = answer.one("because"), answer.one("owner")
             raise DeviceRefused(self.device.name, word, because, holder)
         return answer
+
+    def _killed(self, verb: str) -> str:
+        """Look again at a device on which a command was killed: did its memory run out?"""
+        ask = ["sh", "-c", "grep '^oom_kill ' /proc/vmstat"]
+        said = self.transport.run(ask, timeout_s=10.0).stdout.decode("utf-8", "replace").split()
+        count = said[1] if len(said) == 2 else "0"
+        oom = f"its kernel has killed {count} processes for want of memory since it booted"
+        return f"{verb!r} was killed by a signal" + (f"; {oom}" if count != "0" else "")
+
+
+_WRITES = {
+    "No space left": "disk-full",
+    "Read-only file system": "read-only",
+    "uota exceeded": "quota",
+    "nput/output error": "storage-dead",
+    "I/O error": "storage-dead",
+}
+
+
+def _named(said: str) -> str:
+    """The word for a write that failed before our script was there to look itself."""
+    return next((word for words, word in _WRITES.items() if words in said), "unwritable")
 
 
 def _last_line(data: bytes) -> str:

@@ -116,7 +116,7 @@ def read_installed(answer: Answer) -> tuple[Installed, ...]:
     for key, value in answer.lines:
         if key == "model":
             model = value
-            models[model] = {"releases": []}
+            models[model] = {"releases": [], "unsettled": []}
         elif key in ("current", "previous") and model:
             models[model][key] = value or None
         elif key == "pending" and model:
@@ -125,12 +125,15 @@ def read_installed(answer: Answer) -> tuple[Installed, ...]:
                 models[model]["current"] = was if was != "-" else None
         elif key == "release" and model:
             models[model]["releases"].append(value)
+        elif key == "unsettled" and model:
+            models[model]["unsettled"].append(value)
     return tuple(
         Installed(
             model=name,
             current=found.get("current"),
             previous=found.get("previous"),
             releases=tuple(sorted(found["releases"])),
+            unsettled=tuple(sorted(found["unsettled"])),
         )
         for name, found in sorted(models.items())
     )

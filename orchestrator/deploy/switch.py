@@ -92,7 +92,8 @@ def _prepare(hands: Hands, errand: Errand) -> There | None:
     if current == step.release:
         if not whole:  # damaged while it runs: proved beside it, then put in its place
             return replace(found, staged={})
-        hands.call("leave", step.model, errand.owner)
+        keep = str(errand.playbook.keep_releases)  # what was not confirmed to its end is now
+        hands.call("confirm", step.model, step.release, errand.owner, keep)
         return None
     if current != step.was:
         raise DeviceRefused(
@@ -181,6 +182,8 @@ def _unanswered(errand: Errand, error: FleetError) -> Outcome:
 
 
 def _refused(hands: Hands, errand: Errand, error: DeviceRefused) -> Outcome:
+    if errand.switched and error.word in ("killed", "lease-lost", "storage-dead"):
+        return _unanswered(errand, error)
     if error.word in ("locked", "changed"):
         status = Status.DEFERRED if error.word == "locked" else Status.REFUSED
     elif error.word == "reverted":

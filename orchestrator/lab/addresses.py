@@ -62,6 +62,12 @@ def take_block(count: int) -> Block:
     )
 
 
+def detour(address: str) -> str:
+    """Where the relay of a device on a bad line listens: 127.0.2.7 → 127.1.2.7."""
+    first, _, *rest = address.split(".")
+    return ".".join((first, "1", *rest))
+
+
 def await_banners(
     places: Iterable[tuple[str, str]],
     on_ready: Callable[[str], None],

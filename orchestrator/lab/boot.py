@@ -6,30 +6,22 @@ that forked it.
 
 import os
 import select
-import shutil
 import signal
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.lab import linux
 from orchestrator.lab.linux import Mount, Namespace
-from orchestrator.lab.spec import DEVICE_UID, DEVICE_USER, DeviceSpec, Places, Spec, Tier
-from orchestrator.lab.sshd import namespaced_config
-from orchestrator.lab.tree import OWN, furnish, proc_fixtures, put
+from orchestrator.lab.root import build_root
+from orchestrator.lab.spec import DEVICE_UID, DeviceSpec, Places, Sort, Spec, Tier
+from orchestrator.lab.tree import OWN, proc_fixtures, put
 
 _ALL = Namespace.USER | Namespace.MOUNT | Namespace.UTS | Namespace.IPC | Namespace.PID
-
-_PASSWD = f"""root:x:0:0:root:/root:/bin/sh
-sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
-{DEVICE_USER}:x:{DEVICE_UID}:{DEVICE_UID}:emulated device:/home/{DEVICE_USER}:/bin/sh
-nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
-"""
-_GROUP = f"root:x:0:\n{DEVICE_USER}:x:{DEVICE_UID}:\nnogroup:x:65534:\n"
-_SHADOW = f"root:*:19000::::::\nsshd:*:19000::::::\n{DEVICE_USER}:*:19000::::::\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,9 @@ def boot(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) -> B
     holder = os.fork()
     if holder == 0:
         keep = (told_write, mapped_read, errors_write)
-        _hold(keep, parent, lambda: _first(spec, device, argv, as_root=as_root), as_root=as_root)
+        others = _images_of_others(spec, device)
+        inside = partial(_first, spec, device, argv, as_root=as_root)
+        _hold(keep, parent, others, inside, as_root=as_root)
     for fd in (told_write, mapped_read, errors_write):
         os.close(fd)
     if os.read(told_read, 1) and as_root:
@@ -87,10 +81,28 @@ def boot(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) -> B
     return Booting(holder, errors_read, struct.unpack("i", first)[0] if first else 0)
 
 
+def _images_of_others(spec: Spec, device: DeviceSpec) -> tuple[Path, ...]:
+    places = Places(Path(spec.lab))
+    return tuple(
+        places.devices / other.name / "home"
+        for other in spec.devices
+        if other.storage.sort is Sort.EXT4 and other.name != device.name
+    )
+
+
 def _hold(
-    fds: tuple[int, int, int], parent: int, inside: Callable[[], None], *, as_root: bool
+    fds: tuple[int, int, int],
+    parent: int,
+    others: tuple[Path, ...],
+    inside: Callable[[], None],
+    *,
+    as_root: bool,
 ) -> NoReturn:
-    """Enter new namespaces, fork the device's first process there, and end when it does."""
+    """Enter new namespaces, fork the device's first process there, and end when it does.
+
+    The file systems of `others` are left behind: a log file that stays open would hold on to them,
+    and none of them could be cut from its power.
+    """
     told, mapped, errors = fds
     try:
         let_go_except(fds)
@@ -99,6 +111,10 @@ def _hold(
             signal.signal(caught, signal.SIG_DFL)
         linux.die_with(parent)
         os.setsid()
+        if others:
+            linux.unshare(Namespace.MOUNT)
+            for home in others:
+                linux.let_go(home)
         linux.unshare(_ALL)
         if not as_root:
             linux.map_self(0, 0, 0)
@@ -140,9 +156,7 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
     linux.keep_mounts_private()
     root = places.root(device.name)
     linux.mount("tmpfs", root, "tmpfs", options="mode=755,size=32m")
-    _system(root)
-    _private(root, spec, device, places)
-    _python(root, spec, places)
+    build_root(root, spec, device, places)
     _kernel(root)
     for path, content in proc_fixtures(device, Tier.NAMESPACES).items():
         put(root / OWN, {path: content})
@@ -157,56 +171,6 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
     for source_fd, target_fd in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source_fd, target_fd)
     os.execve(argv[0], argv, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
-
-
-def _system(root: Path) -> None:
-    """The host's programs, read-only, and the directories every Linux has."""
-    for path in ("usr", "etc", "home", "root", "tmp", "var/tmp", "proc", "sys", "dev", "run/sshd"):
-        (root / path).mkdir(parents=True)
-    for path in ("tmp", "var/tmp"):
-        (root / path).chmod(0o1777)
-    linux.bind("/usr", root / "usr", read_only=True)
-    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        host = Path("/", name)
-        if host.is_symlink():
-            (root / name).symlink_to(host.readlink())
-        elif host.is_dir():
-            (root / name).mkdir()
-            linux.bind(host, root / name, read_only=True)
-    for name in ("ld.so.cache", "localtime"):
-        if Path("/etc", name).exists():
-            shutil.copyfile(Path("/etc", name), root / "etc" / name)
-    if Path("/etc/alternatives").is_dir():
-        (root / "etc/alternatives").mkdir()
-        linux.bind("/etc/alternatives", root / "etc/alternatives", read_only=True)
-
-
-def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None:
-    """What makes it this device: users, keys, fixtures and its own /home."""
-    furnish(root, spec, device, Tier.NAMESPACES)
-    texts = {
-        "etc/passwd": _PASSWD,
-        "etc/group": _GROUP,
-        "etc/hostname": f"{device.name}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n{device.address} {device.name}\n",
-        "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
-        "etc/ssh/sshd_config": namespaced_config(device.address),
-    }
-    put(root, {path: text.encode() for path, text in texts.items()})
-    secret = {"etc/ssh/ssh_host_ed25519_key": places.host_key(device.name).read_bytes()}
-    put(root, {**secret, "etc/shadow": _SHADOW.encode()}, mode=0o600)
-    linux.bind(places.home(device.name, Tier.NAMESPACES), root / "home")
-
-
-def _python(root: Path, spec: Spec, places: Places) -> None:
-    """The interpreter where it lies on the host, and the shared packages."""
-    inside = root / spec.python.prefix.lstrip("/")
-    if not spec.python.prefix.startswith("/usr/") and spec.python.prefix != "/usr":
-        inside.mkdir(parents=True, exist_ok=True)
-        linux.bind(spec.python.prefix, inside, read_only=True)
-    library = root / OWN / "lib"
-    library.mkdir()
-    linux.bind(places.runtime / "lib", library)
 
 
 def _kernel(root: Path) -> None:

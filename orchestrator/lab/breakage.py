@@ -20,16 +20,70 @@ class Breakage(StrEnum):
     WRONG_OUTPUT = "wrong-output"
     FULL_DISK = "full-disk"
     TAMPERED = "tampered"
+    POWER_CUT = "power-cut"
+    REBOOT = "reboot"
+    DEAD_STORAGE = "dead-storage"
+    READ_ONLY = "read-only"
+    NO_INODES = "no-inodes"
+    FROZEN = "frozen"
+    WRONG_CLOCK = "wrong-clock"
+    CROWDED = "crowded"
+    NOISY = "noisy"
+    LINK_STALL = "link-stall"
+    LINK_SLOW = "link-slow"
+    LINK_LOSSY = "link-lossy"
+    LINK_FLAP = "link-flap"
+    LINK_BLACK_HOLE = "link-black-hole"
+    LINK_FIN = "link-fin"
+    LINK_RST = "link-rst"
+    LINK_FLIP = "link-flip"
+    LINK_TURNED_AWAY = "link-turned-away"
+
+    @property
+    def weather(self) -> str:
+        """The sort of bad link this is, or nothing."""
+        return self.value.removeprefix("link-") if self.value.startswith("link-") else ""
+
+
+SAYS = {
+    Breakage.OFFLINE: "switched off; what it had written is there again when it is mended",
+    Breakage.WRONG_OUTPUT: "inference returns wrong numbers",
+    Breakage.FULL_DISK: "less than 64 KiB are free",
+    Breakage.TAMPERED: "one bit of each running model is flipped",
+    Breakage.POWER_CUT: "switched off, and what was not flushed to its ext4 image is lost",
+    Breakage.REBOOT: "everything that runs ends, and it boots again at once",
+    Breakage.DEAD_STORAGE: "every access to /home fails, as with a dead SD card (ext4)",
+    Breakage.READ_ONLY: "/home is read-only, as after file system errors",
+    Breakage.NO_INODES: "no file can be made any more (tmpfs)",
+    Breakage.FROZEN: "every process stands still: it takes connections and says nothing",
+    Breakage.WRONG_CLOCK: "its `date` is in 2016",
+    Breakage.CROWDED: "its sshd turns all but one unfinished login away (MaxStartups)",
+    Breakage.NOISY: "its sshd shows a banner, and its login files print",
+    Breakage.LINK_STALL: "the line stands still for ever after 20 kB",
+    Breakage.LINK_SLOW: "50 kbit/s each way",
+    Breakage.LINK_LOSSY: "30 % of the segments come late, as TCP makes it of loss",
+    Breakage.LINK_FLAP: "the line works for two seconds, then does not for one, and so on",
+    Breakage.LINK_BLACK_HOLE: "takes connections, and no byte ever comes out",
+    Breakage.LINK_FIN: "closes each connection after 20 kB",
+    Breakage.LINK_RST: "resets each connection after 20 kB",
+    Breakage.LINK_FLIP: "flips one bit of each connection after 20 kB",
+    Breakage.LINK_TURNED_AWAY: "closes at once with the words of an OpenSSH that punishes an address",
+}
+"""What each of them does, for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a device's files lie: `home` is its /home; `mark` remembers what was tampered with."""
+    """Where a device's files lie: `home` is its /home; `mark` remembers what was tampered with.
+
+    `marks` holds signs of everything that its own files do not show.
+    """
 
     name: str
     tier: Tier
     home: Path
     mark: Path
+    marks: Path
 
     @property
     def user(self) -> Path:
@@ -40,6 +94,10 @@ class Files:
     def flag(self) -> Path:
         """While it is there, new processes compute something else."""
         return self.user / ".fleet-lab" / "wrong-output"
+
+    def sign(self, how: Breakage) -> Path:
+        """While it is there, the device is broken in a way that its own files do not show."""
+        return self.marks / f"{self.name}.{how}"
 
     @property
     def filler(self) -> Path:
@@ -57,7 +115,7 @@ def broken(files: Files) -> tuple[Breakage, ...]:
         Breakage.FULL_DISK: files.filler,
         Breakage.TAMPERED: files.mark,
     }
-    return tuple(how for how, sign in signs.items() if sign.exists())
+    return tuple(how for how in Breakage if signs.get(how, files.sign(how)).exists())
 
 
 def fill(files: Files) -> str:

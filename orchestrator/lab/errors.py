@@ -64,3 +64,23 @@ class LabBusy(LabError):
 
     path = ("LAB", "BUSY")
     owner = Owner.OPERATOR
+
+
+class UserlandMissing(LabError):
+    """This machine lacks programs that a kind of device is made of."""
+
+    path = ("LAB", "USERLAND_MISSING")
+    owner = Owner.OPERATOR
+
+    def __init__(self, userland: str, programs: list[str], packages: list[str]) -> None:
+        super().__init__(
+            f"no {', '.join(dict.fromkeys(programs))} on this machine for userland {userland!r}",
+            hint=f"install it: apt-get install --no-install-recommends {' '.join(packages)}",
+        )
+
+
+class StorageRefused(LabError):
+    """A file system of the wanted sort cannot be made for devices here."""
+
+    path = ("LAB", "STORAGE")
+    owner = Owner.OPERATOR

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_ssh_private_key,
 )
 
 
@@ -30,6 +31,15 @@ def kept_key(path: Path) -> str:
     if path.exists() and public.exists():
         return " ".join(public.read_text().split()[:2])
     return fresh_key(path)
+
+
+def dropbear_key(path: Path) -> bytes:
+    """The ed25519 key at `path` as Dropbear keeps its own: its name, then secret and public half."""
+    key = load_ssh_private_key(path.read_bytes(), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    halves = key.private_bytes_raw() + key.public_key().public_bytes_raw()
+    name = b"ssh-ed25519"
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (name, halves))
 
 
 def known_hosts(hosts: Iterable[tuple[str, int, str]]) -> str:

@@ -225,7 +225,7 @@ _UNAME = """#!/bin/sh
 # Lab fixture, not the board's own: says aarch64 where the host's machine type would stand.
 case "$*" in
 -m) echo aarch64 ;;
-*) /usr/bin/uname "$@" | sed "s/$(/usr/bin/uname -m)/aarch64/g" ;;
+*) /bin/uname "$@" | sed "s/$(/bin/uname -m)/aarch64/g" ;;
 esac
 """
 

@@ -1,23 +1,25 @@
 """A fleet on this machine: start it, look at it, break it, mend it, stop it."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
-from orchestrator.lab import breakage, linux
-from orchestrator.lab.addresses import MOST, await_banners, take_block
+from orchestrator.lab import breakage, faults, linux
+from orchestrator.lab.addresses import await_banners, detour, take_block
 from orchestrator.lab.breakage import Breakage, Files
 from orchestrator.lab.control import ask
-from orchestrator.lab.errors import BootFailed, CannotBreak, LabDown, LabError
+from orchestrator.lab.errors import BootFailed, CannotBreak, LabDown
 from orchestrator.lab.keys import write
-from orchestrator.lab.kinds import mix
 from orchestrator.lab.launch import BOOT_S, STOP_S, alone, end, last_words, launch, prepare
 from orchestrator.lab.listing import listing, remove_listing, write_listing
+from orchestrator.lab.making import Making, checked
 from orchestrator.lab.runtime import compiling, device_python
-from orchestrator.lab.spec import DeviceSpec, Places, Spec, Tier
+from orchestrator.lab.spec import ORDINARY, Places, Storage, Tier
 from orchestrator.lab.sshd import find_sshd
 from orchestrator.lab.status import LabStatus, State
+from orchestrator.lab.userland import found
 
 
 def _quiet(_name: str) -> None:
@@ -36,30 +38,38 @@ class Lab:
         devices: int = 12,
         *,
         tier: str | None = None,
+        userlands: Sequence[str] = ("host",),
+        storage: Storage = ORDINARY,
+        shared: Path | None = None,
         on_boot: Callable[[str], None] = _quiet,
     ) -> LabStatus:
-        """Start `devices` devices, unless a lab with as many (and that tier) is up already.
+        """Start `devices` devices, unless a lab of the same sort is up already.
 
         Args:
             devices: 1 to 2500.
             tier: ``namespaces`` or ``plain``; the best one that works if None.
+            userlands: names of `USERLANDS`; devices get them in turn.
+            storage: what each device's /home lies on.
+            shared: a folder of this machine that devices see at /opt/fleet-lab/shared.
             on_boot: called with a device's name as soon as its SSH server answers.
 
         Raises:
             SshdMissing: this machine has no sshd.
+            UserlandMissing: this machine lacks the programs of a userland.
             NoTierWorks: nothing that was tried can make a device.
             AddressesTaken: other labs or servers hold all loopback addresses.
             BootFailed: a device did not come up.
         """
-        wanted = _checked(devices, tier)
+        wanted = checked(devices, tier)
+        lands = tuple(userlands[index % len(userlands)] for index in range(devices))
         with alone(self.places):
             state = self._alive()
-            if state and len(state.devices) == devices and wanted in ("", state.tier):
-                write_listing(self.inventory, listing(state.user, state.devices))
+            if state and state.is_such(wanted, lands, storage):
+                self._list()
                 return self.status()
-            sshd = find_sshd()
+            sshd, programs = find_sshd(), found(userlands)
             self._down()
-            return self._start(sshd, devices, wanted, on_boot)
+            return self._start(Making(sshd, wanted, lands, storage, programs, shared), on_boot)
 
     def down(self) -> None:
         """Stop every device and remove the inventory file; nothing happens if no lab is up.
@@ -110,6 +120,10 @@ class Lab:
                 return breakage.make_wrong(files)
             case Breakage.TAMPERED:
                 return breakage.tamper(files)
+            case _:
+                done = faults.inflict(self._bench(name, files), how)
+                self._list()
+                return done
 
     def mend(self, name: str) -> str:
         """Undo everything `break_device` did to a device; one sentence on what was done.
@@ -120,17 +134,13 @@ class Lab:
             BootFailed: the device was off and did not come up again.
         """
         state = self._up()
-        _, _, address = state.require(name)
-        done = list(breakage.restore(self._files(state, name)))
+        files = self._files(state, name)
+        done = list(faults.undo(self._bench(name, files), breakage.broken(files)))
+        self._list()
         if name not in self._running():
-            self._command("start", name)
-            await_banners(
-                [(name, address)],
-                _quiet,
-                timeout_s=BOOT_S,
-                given_up=lambda: self._fallen(state, {name}),
-            )
+            self._boot(name)
             done.append("booted it again with its files")
+        done += breakage.restore(files)
         return f"mended {name}: {', '.join(done)}" if done else f"nothing was broken on {name}"
 
     def root(self, name: str) -> Path:
@@ -153,20 +163,57 @@ class Lab:
             return self.places.root(name)
         return Path(f"/proc/{running[name]}/root")
 
-    def _start(self, sshd: str, count: int, tier: str, on_boot: Callable[[str], None]) -> LabStatus:
+    def _boot(self, name: str) -> None:
+        """Switch a device on that is off, and wait for its server."""
+        state = self._up()
+        _, _, address = state.require(name)
+        self._command("start", name)
+        await_banners(
+            [(name, address)],
+            _quiet,
+            timeout_s=BOOT_S,
+            given_up=lambda: self._fallen(state, {name}),
+        )
+
+    def _bench(self, name: str, files: Files) -> faults.Bench:
+        state = self._up()
+        land = state.userlands[[known for known, _, _ in state.devices].index(name)]
+        return faults.Bench(
+            files=files,
+            places=self.places,
+            tier=state.tier,
+            userland=land,
+            storage=state.storage,
+            root=lambda: self.root(name),
+            tell=partial(self._command, name=name),
+            boot=lambda: self._boot(name),
+        )
+
+    def _list(self) -> None:
+        """Write the inventory file; a device on a bad line is reached through its relay."""
+        state = self._up()
+        bad = {name for name, _, _ in state.devices if self._bad_line(state, name)}
+        where = [
+            (name, kind, detour(address) if name in bad else address)
+            for name, kind, address in state.devices
+        ]
+        write_listing(self.inventory, listing(state.user, where))
+
+    def _bad_line(self, state: State, name: str) -> bool:
+        files = self._files(state, name)
+        return any(how.weather and files.sign(how).exists() for how in Breakage)
+
+    def _start(self, making: Making, on_boot: Callable[[str], None]) -> LabStatus:
         """Boot a lab where none is."""
         python = device_python()
         with ExitStack() as stack:
             if compiler := compiling(python):
                 stack.callback(compiler.wait, timeout=120)
-            block = take_block(count)
+            block = take_block(len(making.userlands))
             stack.callback(block.lock.close)
-            devices = tuple(
-                DeviceSpec(name, profile, block.address(index))
-                for index, (name, profile) in enumerate(mix(count))
-            )
+            devices = making.devices(block)
             key = prepare(self.places, devices)
-            spec = Spec(str(self.places.lab), sshd, tier, key, python, devices)
+            spec = making.spec(self.places, key, python, devices)
             ready = launch(self.places, spec, block.lock.fileno())
             born = linux.born(ready.pid)
             state = State(
@@ -177,6 +224,8 @@ class Lab:
                 why=ready.why,
                 lacks=python.lacks,
                 devices=tuple((one.name, one.profile, one.address) for one in devices),
+                userlands=making.userlands,
+                storage=making.storage,
             )
             write(self.places.state, state.text().encode())
             self._greet(state, on_boot)
@@ -212,7 +261,8 @@ class Lab:
             # Somebody was stopped in the middle of `up`.
             with suppress(LabDown):
                 self._ask_down()
-        for path in (self.places.devices, self.places.runtime, self.places.marks):
+        quirks = self.places.quirks("any").parent
+        for path in (self.places.devices, self.places.runtime, self.places.marks, quirks):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.places.state, self.places.spec, self.places.socket):
             path.unlink(missing_ok=True)
@@ -244,22 +294,14 @@ class Lab:
         home = self.places.home(name, state.tier)
         if state.tier is not Tier.PLAIN:
             home = Path(f"/proc/{state.pid}/root", *home.parts[1:])
-        return Files(name, state.tier, home, self.places.marks / f"{name}.json")
+        marks = self.places.marks
+        return Files(name, state.tier, home, marks / f"{name}.json", marks)
 
     def _running(self) -> dict[str, int]:
         answer: dict[str, int] = ask(self.places.socket, {"do": "list"})["running"]
         return answer
 
-    def _command(self, do: str, name: str) -> None:
-        answer = ask(self.places.socket, {"do": do, "device": name}, timeout_s=BOOT_S)
+    def _command(self, do: str, name: str, **more: object) -> None:
+        answer = ask(self.places.socket, {"do": do, "device": name, **more}, timeout_s=BOOT_S)
         if "error" in answer:
             raise BootFailed(f"could not {do} {name!r}: {answer['error']}", hint="see .fleet/lab")
-
-
-def _checked(devices: int, tier: str | None) -> str:
-    """The wanted tier's name, or nothing for any."""
-    if not 1 <= devices <= MOST:
-        raise LabError(f"cannot make {devices} devices", hint=f"ask for 1 to {MOST}")
-    if tier and tier not in tuple(Tier):
-        raise LabError(f"no tier named {tier!r}", hint=f"one of: {', '.join(Tier)}")
-    return tier or ""

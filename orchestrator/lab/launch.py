@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.lab.addresses import detour
 from orchestrator.lab.errors import BootFailed, LabBusy, LabDown, NoTierWorks
 from orchestrator.lab.keys import fresh_key, kept_key, known_hosts, write
 from orchestrator.lab.spec import PORT, DeviceSpec, Places, Ready, Spec, Tier
@@ -49,7 +50,8 @@ def prepare(places: Places, devices: tuple[DeviceSpec, ...]) -> str:
         for path in (places.root(device.name), places.home(device.name, Tier.NAMESPACES)):
             path.mkdir(parents=True)
         places.log(device.name).unlink(missing_ok=True)
-        hosts.append((device.address, PORT, kept_key(places.host_key(device.name))))
+        key = kept_key(places.host_key(device.name))
+        hosts += [(device.address, PORT, key), (detour(device.address), PORT, key)]
     write(places.known_hosts, known_hosts(hosts).encode())
     return fresh_key(places.key)
 

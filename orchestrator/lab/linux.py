@@ -85,6 +85,12 @@ def pivot_into(root: Path) -> None:
     os.chdir("/")
 
 
+def let_go(target: Path) -> None:
+    """Unmount in this mount namespace alone, if it is mounted here; whoever uses it goes on."""
+    if target.is_mount():
+        _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"umount {target}")
+
+
 def set_hostname(name: str) -> None:
     """Name the machine, inside its own UTS namespace."""
     _check(_libc.sethostname(name.encode(), len(name.encode())), f"sethostname {name}")

@@ -6,13 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from orchestrator.lab.errors import LabError
 from orchestrator.lab.runtime import DevicePython
+from orchestrator.lab.userland import Program
 
 PORT = 2222
 DEVICE_USER = "pi"
 DEVICE_UID = 1000
 HOME_MIB = 96
-"""Size of the file system that holds a device's /home."""
+"""Size of the file system that holds a device's /home, unless asked for otherwise."""
 
 
 class Tier(StrEnum):
@@ -22,6 +24,39 @@ class Tier(StrEnum):
     PLAIN = "plain"
 
 
+class Sort(StrEnum):
+    """What a device's /home lies on."""
+
+    TMPFS = "tmpfs"
+    EXT4 = "ext4"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The file system of a device's /home; `inodes` 0 is as many as it makes by itself."""
+
+    sort: Sort = Sort.TMPFS
+    mib: int = HOME_MIB
+    inodes: int = 0
+
+
+ORDINARY = Storage()
+"""What devices get unless somebody asks for something else."""
+
+
+def storage_named(text: str) -> Storage:
+    """``ext4:24`` → an ext4 image of 24 MiB.
+
+    Raises:
+        LabError: it is not ``tmpfs`` or ``ext4``, with a number of MiB from 4 to 4096 or without.
+    """
+    sort, _, mib = text.partition(":")
+    size = int(mib) if mib.isdigit() else HOME_MIB
+    if sort not in tuple(Sort) or not 4 <= size <= 4096 or (mib and not mib.isdigit()):
+        raise LabError(f"no storage {text!r}", hint="say tmpfs, tmpfs:96, ext4 or ext4:24 (MiB)")
+    return Storage(Sort(sort), size)
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
     """One device to boot."""
@@ -29,6 +64,8 @@ class DeviceSpec:
     name: str
     profile: str
     address: str
+    userland: str = "host"
+    storage: Storage = ORDINARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +78,13 @@ class Spec:
     authorized_key: str
     python: DevicePython
     devices: tuple[DeviceSpec, ...]
+    programs: tuple[Program, ...] = ()
+    shared: str = ""
+    """A folder of this machine that every device sees at /opt/fleet-lab/shared; empty for none."""
+
+    def program(self, name: str) -> Program:
+        """A program of this machine that some userland needs, which must be there."""
+        return next(program for program in self.programs if program.name == name)
 
     def device(self, name: str) -> DeviceSpec:
         """The device of that name, which must be there."""
@@ -57,8 +101,18 @@ class Spec:
         python = data.pop("python")
         python["packages"] = tuple((entry, path) for entry, path in python["packages"])
         python["lacks"] = tuple(python["lacks"])
-        devices = tuple(DeviceSpec(**device) for device in data.pop("devices"))
-        return cls(python=DevicePython(**python), devices=devices, **data)
+        devices = tuple(_device(**device) for device in data.pop("devices"))
+        programs = tuple(_program(**program) for program in data.pop("programs"))
+        return cls(python=DevicePython(**python), devices=devices, programs=programs, **data)
+
+
+def _device(storage: dict[str, Any], **device: str) -> DeviceSpec:
+    sort = Sort(storage.pop("sort"))
+    return DeviceSpec(**device, storage=Storage(sort, **storage))
+
+
+def _program(libraries: list[str], applets: list[str], **program: str) -> Program:
+    return Program(**program, libraries=tuple(libraries), applets=tuple(applets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +184,10 @@ class Places:
     def host_key(self, device: str) -> Path:
         """A device's own key; kept when the lab goes down, so that its identity lasts."""
         return self.lab / "hostkeys" / device
+
+    def quirks(self, device: str) -> Path:
+        """Lines for a device's sshd_config that somebody asked for, until it is mended."""
+        return self.lab / "quirks" / device
 
     def log(self, name: str) -> Path:
         """What a device's sshd said."""

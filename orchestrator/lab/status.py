@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.errors import NotFound
 from orchestrator.lab.breakage import Breakage
-from orchestrator.lab.spec import PORT, Tier
+from orchestrator.lab.spec import PORT, Sort, Storage, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class LabDevice:
     port: int
     alive: bool
     broken: tuple[Breakage, ...] = ()
+    userland: str = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,13 @@ class State:
     lacks: tuple[str, ...]
     devices: tuple[tuple[str, str, str], ...]
     """(name, kind, address)"""
+    userlands: tuple[str, ...]
+    """One for each device."""
+    storage: Storage
+
+    def is_such(self, tier: str, userlands: tuple[str, ...], storage: Storage) -> bool:
+        """Whether this lab is what somebody wants; an empty `tier` is any."""
+        return (self.userlands, self.storage) == (userlands, storage) and tier in ("", self.tier)
 
     def text(self) -> str:
         """This value as JSON."""
@@ -68,6 +76,8 @@ class State:
             data["tier"] = Tier(data["tier"])
             data["lacks"] = tuple(data["lacks"])
             data["devices"] = tuple((name, kind, where) for name, kind, where in data["devices"])
+            data["userlands"] = tuple(data["userlands"])
+            data["storage"] = Storage(Sort(data["storage"].pop("sort")), **data["storage"])
             return cls(**data)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a lab's state: {error}") from error
@@ -88,7 +98,7 @@ class State:
     ) -> LabStatus:
         """This lab with those devices running."""
         devices = tuple(
-            LabDevice(name, kind, where, PORT, name in running, broken.get(name, ()))
-            for name, kind, where in self.devices
+            LabDevice(name, kind, where, PORT, name in running, broken.get(name, ()), land)
+            for (name, kind, where), land in zip(self.devices, self.userlands, strict=True)
         )
         return LabStatus(True, self.tier, self.why, devices, self.lacks, self.user)

@@ -10,15 +10,22 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from orchestrator.lab import plain, tree
-from orchestrator.lab.boot import Booting, Running, boot
+from orchestrator.lab import linux, plain, storage, tree
+from orchestrator.lab.addresses import detour
+from orchestrator.lab.boot import Booting, Running, boot, let_go_except
 from orchestrator.lab.control import listen, receive
-from orchestrator.lab.spec import DeviceSpec, Places, Ready, Spec, Tier
+from orchestrator.lab.link import Link, Relay, Weather
+from orchestrator.lab.root import server
+from orchestrator.lab.spec import PORT, DeviceSpec, Places, Ready, Spec, Tier
 from orchestrator.lab.tier import Chosen, choose, enter
+
+_AFTER = 20_000
+"""Bytes that a link carries well before it strikes."""
 
 
 class Supervisor:
@@ -28,6 +35,8 @@ class Supervisor:
         self.spec, self.chosen = spec, chosen
         self.places = Places(Path(spec.lab))
         self.running: dict[str, Running] = {}
+        self.relays: dict[str, int] = {}
+        self.dead: set[str] = set()
 
     def boot_all(self) -> None:
         """Prepare what devices share, then start them side by side."""
@@ -37,14 +46,16 @@ class Supervisor:
             enter(as_root=self.chosen.as_root)
             tree.mount_runtime(self.places, self.spec.python)
             for device in self.spec.devices:
-                tree.mount_home(self.places, device, as_root=self.chosen.as_root)
+                storage.attach(self.places, device, as_root=self.chosen.as_root)
         booting = [(device.name, self._begin(device)) for device in self.spec.devices]
         for name, started in booting:
             self.running[name] = started.finish() if isinstance(started, Booting) else started
 
     def start(self, name: str) -> None:
-        """Boot a device that is off; its /home is what it was."""
+        """Boot a device that is off; its /home is what it was, or what reached its image."""
         if name not in self.running:
+            if self.chosen.tier is Tier.NAMESPACES:
+                self._attach(self.spec.device(name))
             started = self._begin(self.spec.device(name))
             self.running[name] = started.finish() if isinstance(started, Booting) else started
 
@@ -58,6 +69,65 @@ class Supervisor:
             os.kill(device.first, sign)
         with suppress(ChildProcessError):
             os.waitpid(device.holder, 0)
+
+    def cut(self, name: str) -> None:
+        """Switch a device off and lose all that its file system had not written yet."""
+        storage.die(self.places, self.spec.device(name))
+        self.stop(name)
+        storage.detach(self.places, self.spec.device(name))
+
+    def freeze(self, name: str) -> None:
+        """Stop every process of a device where it is; `mend` or `stop` ends that."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen device go on."""
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, sign: signal.Signals) -> None:
+        first = self.running[name].first
+        left = [first]
+        while left:
+            pid = left.pop()
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            left.extend(linux.children(pid))
+
+    def link(self, device: DeviceSpec, weather: Weather) -> None:
+        """Put a relay before a device, in a process of its own."""
+        self.unlink(device.name)
+        ready, wrote = os.pipe()
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            run_relay(device.address, weather, parent, wrote)
+        os.close(wrote)
+        with os.fdopen(ready, "rb") as pipe:
+            if error := pipe.read().decode():
+                os.waitpid(child, 0)
+                raise OSError(error)
+        self.relays[device.name] = child
+
+    def unlink(self, name: str) -> None:
+        """Take a device's relay away."""
+        if (child := self.relays.pop(name, None)) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+    def die(self, name: str) -> None:
+        """Let a device's file system fail from now on, whatever is asked of it."""
+        storage.die(self.places, self.spec.device(name))
+        self.dead.add(name)
+
+    def _attach(self, device: DeviceSpec) -> None:
+        """Give a device that is off its /home again, if a cut or a dead one was there."""
+        if device.name in self.dead:
+            storage.detach(self.places, device)
+            self.dead.discard(device.name)
+        if not storage.is_attached(self.places, device):
+            storage.attach(self.places, device, as_root=self.chosen.as_root)
 
     def stop_all(self) -> None:
         """Switch every device off."""
@@ -75,29 +145,64 @@ class Supervisor:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out one request."""
         self.reap()
+        name = str(request.get("device", ""))
         try:
-            match request:
-                case {"do": "list"}:
-                    pass
-                case {"do": "start", "device": str(name)}:
-                    self.start(name)
-                case {"do": "stop", "device": str(name)}:
-                    self.stop(name)
-                case {"do": "down"}:
-                    self.stop_all()
-                case _:
-                    return {"error": f"unknown request {request!r}"}
-        except (OSError, StopIteration) as error:
-            return {"error": str(error)}
+            self._carry_out(request, self.spec.device(name) if name else None)
+        except (OSError, KeyError, StopIteration) as error:
+            return {"error": str(error) or type(error).__name__}
         return {"running": {name: device.first for name, device in self.running.items()}}
+
+    def _carry_out(self, request: dict[str, Any], device: DeviceSpec | None) -> None:
+        deeds: dict[str, Callable[[str], None]] = {
+            "start": self.start,
+            "stop": self.stop,
+            "cut": self.cut,
+            "die": self.die,
+            "freeze": self.freeze,
+            "thaw": self.thaw,
+            "unlink": self.unlink,
+        }
+        match request:
+            case {"do": "list"}:
+                pass
+            case {"do": "down"}:
+                self.stop_all()
+            case {"do": str(do)} if device and do in deeds:
+                deeds[do](device.name)
+            case {"do": "remount", "read_only": bool(sealed)} if device:
+                storage.remount(self.places, device, read_only=sealed)
+            case {"do": "inodes", "most": int(most)} if device:
+                storage.limit_inodes(self.places, device, most)
+            case {"do": "link", "weather": str(weather)} if device:
+                self.link(device, Weather(weather))
+            case _:
+                raise KeyError(f"unknown request {request!r}")
 
     def _begin(self, device: DeviceSpec) -> Booting | Running:
         if self.chosen.tier is Tier.PLAIN:
             plain.build(self.spec, device, self.places)
             config = self.places.root(device.name) / "etc/ssh/sshd_config"
             return plain.start(self.spec, device, [self.spec.sshd, "-D", "-e", "-f", str(config)])
-        argv = [self.spec.sshd, "-D", "-e"]
+        argv = server(device, self.spec)
         return boot(self.spec, device, argv, as_root=self.chosen.as_root)
+
+
+def run_relay(address: str, weather: Weather, parent: int, ready: int) -> NoReturn:
+    """The relay of one device, until its parent ends; an empty answer at `ready` says it listens."""
+    try:
+        let_go_except((ready,))
+        signal.set_wakeup_fd(-1)
+        for caught in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(caught, signal.SIG_DFL)
+        linux.die_with(parent)
+        relay = Relay({"it": ((detour(address), PORT), (address, PORT))})
+        relay.set("it", Link(weather, after_bytes=0 if weather is Weather.BLACK_HOLE else _AFTER))
+        os.close(ready)
+        relay.run()
+    except BaseException as error:  # noqa: BLE001 - a forked child must never return from here
+        with suppress(OSError):
+            os.write(ready, f"{error}".encode())
+    os._exit(97)
 
 
 def serve(supervisor: Supervisor, listener: socket.socket) -> None:

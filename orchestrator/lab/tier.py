@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.lab import linux, plain, tree
+from orchestrator.lab import linux, plain, storage, tree
 from orchestrator.lab.boot import boot
 from orchestrator.lab.linux import Namespace
+from orchestrator.lab.root import checking
 from orchestrator.lab.spec import DEVICE_USER, Places, Spec, Tier
 
 
@@ -78,8 +79,8 @@ def _try_namespaces(spec: Spec, as_root: bool) -> None:
     enter(as_root=as_root)
     device, places = spec.devices[0], Places(Path(spec.lab))
     tree.mount_runtime(places, spec.python)
-    tree.mount_home(places, device, as_root=as_root)
-    booted = boot(spec, device, [spec.sshd, "-t"], as_root=as_root).finish()
+    storage.attach(places, device, as_root=as_root)
+    booted = boot(spec, device, checking(device, spec), as_root=as_root).finish()
     _, status = os.waitpid(booted.holder, 0)
     if status != 0:
         said = places.log(device.name).read_text(errors="replace").strip()
@@ -88,6 +89,8 @@ def _try_namespaces(spec: Spec, as_root: bool) -> None:
 
 def _try_plain(spec: Spec) -> None:
     device, places = spec.devices[0], Places(Path(spec.lab))
+    if other := sorted({d.userland for d in spec.devices} - {"host"}):
+        raise OSError(f"userland {', '.join(other)} needs a root of its own")
     try:
         login_name(Tier.PLAIN)
     except KeyError as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 from orchestrator.lab import linux
 from orchestrator.lab.kinds import KINDS, commands, fixtures
 from orchestrator.lab.runtime import DevicePython
-from orchestrator.lab.spec import DEVICE_UID, HOME_MIB, DeviceSpec, Places, Spec
+from orchestrator.lab.spec import DeviceSpec, Places, Spec
+from orchestrator.lab.userland import USERLANDS
 
 OWN = "opt/fleet-lab"
 """The fixtures' directory on a device; also a virtual environment."""
@@ -35,7 +36,7 @@ def furnish(root: Path, spec: Spec, device: DeviceSpec, tier: str) -> None:
     put(root, {path: text for path, text in files.items() if not path.startswith("proc/")})
     put(root / OWN / "bin", commands(kind), mode=0o755)
     (root / OWN / "pyvenv.cfg").write_text(spec.python.pyvenv_cfg)
-    for name in ("python3", "python"):
+    for name in ("python3", "python") if USERLANDS[device.userland].python else ():
         link = root / OWN / "bin" / name
         link.unlink(missing_ok=True)
         link.symlink_to(spec.python.executable)
@@ -72,15 +73,6 @@ def link_runtime(places: Places, python: DevicePython) -> None:
         target = site / entry
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source)
-
-
-def mount_home(places: Places, device: DeviceSpec, *, as_root: bool) -> None:
-    """Make the file system of a device's /home; it outlives the device, not the supervisor."""
-    home = places.devices / device.name / "home"
-    linux.mount("tmpfs", home, "tmpfs", options=f"mode=755,size={HOME_MIB}m")
-    (home / "pi").mkdir()
-    if as_root:
-        shutil.chown(home / "pi", DEVICE_UID, DEVICE_UID)
 
 
 def _site(runtime: Path, python: DevicePython) -> Path:

@@ -7,12 +7,16 @@ from orchestrator.values import Value
 
 
 class Installed(Value):
-    """The releases of one model on a device. `current` is what runs; None before the first."""
+    """The releases of one model on a device. `current` is what runs; None before the first.
+
+    `unsettled` names what an interrupted visit has left behind, or what one at work still needs.
+    """
 
     model: str
     current: str | None = None
     previous: str | None = None
     releases: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
 
 class Observed(Value):

@@ -12,7 +12,7 @@ from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Reason
 from orchestrator.errors import BadInput
 from orchestrator.inventory.profile import Runtime
-from orchestrator.rollout.observation import Observation, Observed, Unobserved
+from orchestrator.rollout.observation import Installed, Observation, Observed, Unobserved
 from orchestrator.rollout.playbook import PlannedWave, Playbook, waves
 from orchestrator.values import Sha256, Value, canonical, digest
 
@@ -165,7 +165,7 @@ def _step(wish: Wish, seen: Observation, harm: str) -> Step:
         return unreachable(seen, wish.model)
     installed = seen.of(wish.model)
     release = wish.manifest.release
-    if installed.current == release and not harm:
+    if installed.current == release and not harm and not installed.unsettled:
         return Keep(
             device=wish.device,
             model=wish.model,
@@ -181,8 +181,16 @@ def _step(wish: Wish, seen: Observation, harm: str) -> Step:
         manifest=wish.manifest.sha256,
         runtime=wish.runtime,
         bytes_to_send=wish.manifest.size_bytes if harm or release not in installed.releases else 0,
-        because=f"repair: {harm}" if harm else wish.because,
+        because=_because(wish, installed, harm),
     )
+
+
+def _because(wish: Desired, installed: Installed, harm: str) -> str:
+    if harm:
+        return f"repair: {harm}"
+    if installed.current == wish.manifest.release:
+        return f"an earlier visit left {', '.join(installed.unsettled)}: put it in order"
+    return wish.because
 
 
 def unreachable(seen: Unobserved, model: str) -> Skip:

@@ -21,7 +21,31 @@ case $root in "~/"*) root=$HOME/${root#"~/"} ;; esac
 
 say() { printf '%s=%s\n' "$1" "$2"; }
 finish() { echo "=end="; exit "$1"; }
-refuse() { say refused "$1"; shift; say because "$*"; finish 1; }
+refuse() { # refuse WORD BECAUSE…: a write that failed is looked at once more, and named
+    word=$1
+    shift
+    case $word in unwritable | transfer) word=$(second_look "$word" "$*") ;; esac
+    say refused "$word"
+    say because "$*"
+    finish 1
+}
+
+second_look() { # second_look WORD SAID: what a write says now; shells call every failure an I/O error
+    tried=$({ cat /proc/version >"$m/.probe"; } 2>&1)
+    rm -f "$m/.probe" 2>/dev/null
+    for said in "$tried" "$2"; do
+        case $said in
+            *"Read-only file system"*) echo read-only; return ;;
+            *[Qq]uota*) echo quota; return ;;
+            *"No space left"*)
+                if [ "$(available -k)" -gt 64 ] && [ "$(available -i)" = 0 ]; then echo no-inodes
+                else echo disk-full; fi
+                return ;;
+            *"nput/output error"*) echo storage-dead; return ;;
+        esac
+    done
+    echo "$1"
+}
 
 use_model() {
     m=$root/$1
@@ -37,7 +61,7 @@ flush() { # flush PATH…: files and directories to the disk itself
     else sync "$@" 2>/dev/null || sync; fi
 }
 
-can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox; not toybox); tried once
+can_rename_links() { # whether `mv -T` renames a link to a folder over another one (not in toybox); tried once
     [ -e "$here/renames-links" ] && return 0
     [ -e "$here/replaces-links" ] && return 1
     if try_to_rename_links; then : >"$here/renames-links"; else : >"$here/replaces-links"; fi
@@ -45,8 +69,9 @@ can_rename_links() { # whether `mv -T` renames a link over a link (GNU, BusyBox;
 }
 
 try_to_rename_links() {
-    rm -rf "$m/.try" && mkdir "$m/.try" || return 1
-    ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null
+    rm -rf "$m/.try" && mkdir "$m/.try" "$m/.try/one" "$m/.try/two" || return 1
+    ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null &&
+        [ "$(readlink "$m/.try/a")" = two ]
     tried=$?
     rm -rf "$m/.try"
     return $tried
@@ -95,21 +120,11 @@ take_lease() { # take_lease OWNER SECONDS: a dead owner's lease is taken over
             sleep 1 # made a moment ago: let its owner be written, and look again
             continue
         fi
-        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && stop_writer "$m/lock.dead.$$" &&
+        mv "$m/lock" "$m/lock.dead.$$" 2>/dev/null && stop_script "$m/lock.dead.$$" &&
             rm -rf "$m/lock.dead.$$"
     done
     [ -d "$m/lock" ] || refuse unwritable "cannot make $m/lock: $(mkdir "$m/lock" 2>&1); $(df_words)"
     refuse locked "another controller took the lease just now"
-}
-
-stop_writer() { # stop_writer LEASE: a stream whose line is lost must not write on
-    writer=''
-    { read -r writer <"$1/writer"; } 2>/dev/null
-    case $writer in '' | *[!0-9]* | "$$") return 0 ;; esac
-    if grep -q device.sh "/proc/$writer/cmdline" 2>/dev/null; then
-        kill -9 "-$writer" 2>/dev/null || kill -9 "$writer" 2>/dev/null
-    fi
-    rm -f "$1/writer"
 }
 
 sign_lease() { # sign_lease OWNER: whose it is, and until when
@@ -119,7 +134,17 @@ sign_lease() { # sign_lease OWNER: whose it is, and until when
 leave() { # leave OWNER
     owner=''
     { read -r owner until <"$m/lock/owner"; } 2>/dev/null
-    [ "$owner" = "$1" ] && rm -rf "$m/lock"
+    [ "$owner" = "$1" ] && stop_script "$m/lock" && rm -rf "$m/lock"
+    return 0
+}
+
+stop_script() { # stop_script LEASE: what a controller that is gone began must not go on
+    at='' whose=''
+    { read -r at <"$1/at" && read -r whose until <"$1/owner"; } 2>/dev/null
+    case $at in '' | *[!0-9]* | "$$") return 0 ;; esac
+    case $(xargs -0 <"/proc/$at/cmdline" 2>/dev/null) in # not another process of that number
+        *device.sh*"$whose"*) kill -9 "-$at" 2>/dev/null || kill -9 "$at" 2>/dev/null ;;
+    esac
     return 0
 }
 
@@ -128,9 +153,12 @@ leave() { # leave OWNER
 # `pending` holds TOKEN TO WAS PREVIOUS, `-` for none. Whoever renames it decides: `confirm` to
 # `confirmed`, `revert` to `reverting`, which stays until everything is as it was.
 
-read_pending() { # read_pending FILE → token to was before
+read_pending() { # read_pending FILE → token to was before; what is not whole is thrown away
     token='' to='' was='' before=''
     { read -r token to was before <"$m/$1"; } 2>/dev/null
+    [ -n "$before" ] && return 0
+    rm -f "$m/$1"
+    return 1
 }
 
 revert() { # revert TOKEN: undo the pending switch if it is still that one
@@ -150,7 +178,7 @@ go_back() { # make `current` and `previous` what they were before the switch
 }
 
 set_link() { # set_link LINK RELEASE|-
-    if [ "${2:--}" = - ]; then rm -f "$m/$1"
+    if [ "$2" = - ]; then rm -f "$m/$1"
     elif [ -d "$m/releases/$2" ] && [ "$(linked "$1")" != "$2" ]; then point "$1" "$2"; fi
 }
 
@@ -164,6 +192,7 @@ settle() { # finish whatever a lost controller or a power cut left half done
     go_on
     go_back
     read_pending pending && revert "$token"
+    rm -rf "$m"/*.new "$m"/.*.new
 }
 
 # --- verbs that only look ---------------------------------------------------------------------
@@ -175,6 +204,7 @@ df_words() { df -k "$root" 2>/dev/null | tail -n 1; }
 facts() {
     python=$1
     sys=${FLEET_LAB_ROOT:-}
+    unread=$(cat "$here/smoke.py" 2>&1 >/dev/null) || refuse storage-dead "cannot read its files: $unread"
     say arch "$(uname -m)"
     say kernel "$(uname -r)"
     say bits "$(getconf LONG_BIT 2>/dev/null)"
@@ -219,6 +249,10 @@ installed() {
         for file in "$m/pending" "$m/reverting"; do
             [ -e "$file" ] && say pending "$(first_line "$file")"
         done
+        for file in "$m"/lock* "$m"/confirmed "$m"/reverting "$m"/pending* "$m"/.try "$m"/*.new \
+            "$m"/.*.new; do
+            [ ! -e "$file" ] && [ ! -L "$file" ] || say unsettled "${file##*/}"
+        done
         for manifest in "$folder"/*/manifest.json; do
             [ -e "$manifest" ] || continue
             made=${manifest%/manifest.json}
@@ -258,7 +292,7 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES PYTHON
     mkdir -p "$m/releases" "$m/staging" 2>/dev/null ||
         refuse unwritable "cannot make $m: $(mkdir -p "$m/releases" "$m/staging" 2>&1)"
     take_lease "$3" "$4"
-    stop_writer "$m/lock"
+    holds "$3"
     settle
     for left in "$m"/staging/* "$m"/lock.dead.* "$m"/.try "$m"/.current.new "$m"/.previous.new \
         "$part"/*.ops "$part"/*.lit; do
@@ -303,13 +337,10 @@ available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUN
 
 begin() { # begin OWNER: only one writes, and it can be found when its line is lost
     holds "$1"
-    stop_writer "$m/lock"
     mkdir -p "$part" || refuse unwritable "cannot make $part"
-    echo $$ >"$m/lock/writer"
 }
 
 arrived() {
-    rm -f "$m/lock/writer"
     hashes "$part"
     flush "$part"/* "$part" "$m/staging"
 }
@@ -399,10 +430,12 @@ join() { # the same in shell
     done <"$to.ops" >"$to"
 }
 
-holds() { # holds OWNER: whether the lease is still ours
+holds() { # holds OWNER: whether the lease is still ours; one script at a time works under it
     owner=''
     { read -r owner until <"$m/lock/owner"; } 2>/dev/null
     [ "$owner" = "$1" ] || refuse lease-lost "the lease belongs to ${owner:-nobody} now"
+    stop_script "$m/lock"
+    echo $$ >"$m/lock/at"
 }
 
 smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
@@ -467,6 +500,7 @@ repair() { # the running release is damaged and a proved one is staged: current 
 
 confirm() { # confirm MODEL RELEASE OWNER KEEP
     use_model "$1" "$2"
+    holds "$3"
     now=$(linked current)
     [ "$now" = "$release" ] || refuse reverted "runs ${now:-nothing} again: the switch was not confirmed in time"
     if [ -e "$m/pending" ]; then

@@ -25,7 +25,13 @@ class Bench:
     tier: Tier
 
     def run(
-        self, name: str, command: str, *, data: bytes = b"", key: Path | None = None
+        self,
+        name: str,
+        command: str,
+        *,
+        data: bytes = b"",
+        key: Path | None = None,
+        at: str = "",
     ) -> subprocess.CompletedProcess[bytes]:
         status = self.lab.status()
         device = next(one for one in status.devices if one.name == name)
@@ -42,7 +48,7 @@ class Bench:
         for option, value in options.items():
             argv += ["-o", f"{option}={value}"]
         return subprocess.run(
-            [*argv, device.address, command], input=data, capture_output=True, timeout=30
+            [*argv, at or device.address, command], input=data, capture_output=True, timeout=30
         )
 
     def says(self, name: str, command: str) -> str:
@@ -64,6 +70,12 @@ def started(site: Path, count: int, tier: str | None = None) -> Bench:
         pytest.skip(f"NO LAB ON THIS MACHINE: {error}; {error.hint}")
     assert status.tier
     return Bench(lab, site, status.tier)
+
+
+@pytest.fixture(scope="session")
+def as_bench() -> Callable[[Lab, Path, Tier], Bench]:
+    """The means to run commands on a lab's devices."""
+    return Bench
 
 
 @pytest.fixture(scope="session", params=list(Tier))

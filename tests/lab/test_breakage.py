@@ -11,7 +11,8 @@ from orchestrator.lab.errors import CannotBreak, LabDown
 from orchestrator.lab.lab import Lab
 from orchestrator.lab.spec import Tier
 
-ADD_ONE = Path(__file__).with_name("data") / "add_one.tflite"
+DATA = Path(__file__).parents[2] / "orchestrator" / "selftest" / "data"
+ADD_ONE = DATA / "add_one.tflite"
 
 RUN_ONNX = """
 import numpy, onnxruntime
@@ -87,7 +88,7 @@ def test_on_a_full_disk_writing_fails_and_mending_frees_it(bench):
 
 
 def test_wrong_output_changes_what_onnx_runtime_computes_until_it_is_mended(bench):
-    bench.run("pi-01", "cat >model.onnx", data=_add_one_onnx())
+    bench.run("pi-01", "cat >model.onnx", data=(DATA / "add_one.onnx").read_bytes())
     bench.run("pi-01", "cat >run.py", data=RUN_ONNX.encode())
 
     before = bench.says("pi-01", "python3 run.py")
@@ -190,18 +191,3 @@ def test_without_a_lab_nothing_can_be_broken_mended_or_looked_at(tmp_path):
 
 def _numbers(row: str) -> list[float]:
     return [float(number) for number in row.strip("[]\n").split(",")]
-
-
-def _add_one_onnx() -> bytes:
-    from onnx import TensorProto, helper
-
-    shape = [1, 4]
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "one"], ["y"])],
-        "add-one",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
-        [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()

@@ -20,6 +20,7 @@ from orchestrator.lab import sshd
 from orchestrator.lab.errors import AddressesTaken, BootFailed, LabError, NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.lab.linux import born, children
+from orchestrator.lab.runtime import RUNTIMES
 from orchestrator.lab.spec import Tier
 from orchestrator.lab.status import State
 
@@ -267,7 +268,7 @@ def test_a_plain_user_has_a_namespaced_lab_too():
     if "NoTierWorks" in done.stderr:
         pytest.skip(f"NOT TESTED AS A PLAIN USER: {done.stderr.splitlines()[-1]}")
     assert (done.stdout, done.stderr) == (
-        "namespaces True ['ai-edge-litert', 'onnxruntime', 'openvino']\naarch64 1000 kept\nfull True\n",
+        f"namespaces True {list(RUNTIMES)}\naarch64 1000 kept\nfull True\n",
         "",
     )
 

@@ -9,7 +9,7 @@ from orchestrator.lab.keys import kept_key, known_hosts
 from orchestrator.lab.kinds import KINDS, SHARES, Family, fixtures, mix
 from orchestrator.lab.listing import FILE, listing, remove_listing, write_listing
 from orchestrator.lab.runtime import device_python
-from orchestrator.lab.spec import DeviceSpec, Spec, Tier
+from orchestrator.lab.spec import DeviceSpec, Spec, Storage, Tier
 from orchestrator.lab.status import State
 
 
@@ -47,7 +47,7 @@ def test_a_spec_and_a_state_survive_their_files():
     devices = (DeviceSpec("pi-01", "raspberry-pi-4", "127.0.2.1"),)
     spec = Spec("/lab", "/usr/sbin/sshd", "", "ssh-ed25519 A", device_python(), devices)
     places = (("pi-01", "raspberry-pi-4", "127.0.2.1"),)
-    state = State(1, 2, Tier.PLAIN, "me", "why", ("onnxruntime",), places)
+    state = State(1, 2, Tier.PLAIN, "me", "why", ("onnxruntime",), places, ("host",), Storage())
 
     assert Spec.read(spec.text()) == spec
     assert State.read(state.text()) == state

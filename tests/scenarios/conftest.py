@@ -1,7 +1,6 @@
 """A lab of six sshd devices, a fresh site for every test, and models of a few hundred bytes."""
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -10,32 +9,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from orchestrator.app import Fleet
-from orchestrator.artifact.golden import GoldenSet, Tolerance
-from orchestrator.artifact.lock import Lock, LockedArtifact, LockedModel, Status
 from orchestrator.build.store import Store
-from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Limits, Preprocessing
-from orchestrator.catalog.variant import Format
 from orchestrator.cli.main import app
 from orchestrator.lab.breakage import Breakage
 from orchestrator.lab.errors import NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.values import sha256
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `from scale import …`
+from scale import MODEL, offer
+
 ROOT = Path(__file__).parents[2]
 FLEET = str(Path(sys.executable).with_name("fleet"))
 NAMES = ("jetson-01", "jetson-02", "pi-01", "pi-02", "pi-03", "phone-01")
-MODEL = "scale"
 _PLAYBOOK = """name: {name}
 waves:
 {waves}
@@ -142,56 +134,9 @@ class Site:
         text = _PLAYBOOK.format(name=name, waves=waves, confirm_s=confirm_s)
         (self.folder / "playbooks" / f"{name}.yaml").write_text(text)
 
-    def offer(
-        self,
-        version: str,
-        *,
-        size: int = 0,
-        name: str = MODEL,
-        k: str = "",
-        even: bool = False,
-        **limits: float,
-    ) -> str:
-        """Put a version into the catalog and the lock, as a build would; its release.
-
-        Versions of the same length have the same ballast, `even` or noise; those with the same
-        `k` are the same file.
-        """
-        model, golden = made_model(k or version, size, even)
-        store = self.store
-        artifact = LockedArtifact(
-            variant="onnx-float32",
-            key=sha256(version.encode()),
-            status=Status.ACCEPTED,
-            format=Format.ONNX,
-            sha256=store.add(model),
-            size_bytes=len(model),
-            figures=Figures(size_bytes=len(model), accuracy=1.0, p50_ms=0.01, samples=2),
-            golden=GoldenSet(
-                sha256=store.add(golden),
-                size_bytes=len(golden),
-                cases=2,
-                tolerances=(Tolerance(output="y", max_abs_diff=1e-4),),
-            ),
-        )
-        locked = LockedModel(
-            name=name,
-            version=version,
-            source=sha256(model),
-            preprocessing=Preprocessing(),
-            limits=Limits(**limits),
-            artifacts=(artifact,),
-        )
-        entry = {
-            "source": "scale.onnx",
-            "version": version,
-            "variants": ["onnx-float32"],
-            "limits": limits,
-        }
-        (self.inventory / "models.yaml").write_text(json.dumps({"models": {name: entry}}))
-        store.add(locked.manifest("onnx-float32").data)
-        Fleet(self.folder).site.write_lock(Lock(models=(locked,)))
-        return locked.manifest("onnx-float32").release
+    def offer(self, version: str, **more: object) -> str:
+        """Put a version into the catalog and the lock, as a build would; its release."""
+        return offer(self.folder, version, **more)
 
     # --- what people do --------------------------------------------------------------------
 
@@ -303,32 +248,6 @@ def assert_whole(site: Site, device: str) -> None:
     seen = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir()}
     assert release.endswith(sha256(manifest)[:12])
     assert seen == {**files, "manifest.json": sha256(manifest)}
-
-
-@cache
-def made_model(version: str, size: int, even: bool) -> tuple[bytes, bytes]:
-    """y = k·x with a k of the version's own, `size` bytes of ballast, and two golden cases."""
-    k = np.float32(1 + int(sha256(version.encode())[:4], 16) / 1000)
-    weights = [numpy_helper.from_array(np.array([k], np.float32), "k")]
-    if size:
-        highest = 2 if even else 255
-        noise = np.random.default_rng(len(version)).integers(0, highest, size, np.uint8)
-        weights.append(numpy_helper.from_array(noise, "ballast"))
-    shape = [1, 4]
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "k"], ["y"])],
-        "scale",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
-        weights,
-    )
-    opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
-    onnx.checker.check_model(model)
-    x = np.arange(8, dtype=np.float32).reshape(2, *shape) / 8
-    golden = io.BytesIO()
-    np.savez_compressed(golden, in_x=x, out_y=x * k)
-    return model.SerializeToString(deterministic=True), golden.getvalue()
 
 
 @pytest.fixture(scope="session")

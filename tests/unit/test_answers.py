@@ -412,12 +412,32 @@ def test_scripts_a_device_does_not_have_are_put_there_once_and_the_verb_is_asked
         assert tar.getnames() == ["device.sh", "smoke.py"]
 
 
-def test_a_device_our_scripts_cannot_be_written_to_is_refused_with_its_own_words():
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("Permission denied", "DEPLOY > PREFLIGHT > UNWRITABLE"),
+        ("Read-only file system", "DEPLOY > STORAGE > READ_ONLY"),
+        ("No space left on device", "DEPLOY > STORAGE > FULL"),
+        ("Disk quota exceeded", "DEPLOY > STORAGE > QUOTA"),
+        ("Input/output error", "DEPLOY > STORAGE > DEAD"),
+    ],
+)
+def test_a_device_our_scripts_cannot_be_written_to_is_refused_with_its_own_words(words, code):
     with pytest.raises(DeviceRefused) as caught:
-        hands(said("", 90), said("", 1, b"mkdir: Read-only file system\n")).call("observe")
+        hands(said("", 90), said("", 1, f"mkdir: {words}\n".encode())).call("observe")
 
-    assert caught.value.code == "DEPLOY > PREFLIGHT > UNWRITABLE"
-    assert caught.value.message == "pi-1: cannot write ~/.fleet: mkdir: Read-only file system"
+    assert caught.value.code == code
+    assert caught.value.message == f"pi-1: cannot write ~/.fleet: mkdir: {words}"
+
+
+def test_a_script_that_was_killed_is_named_with_what_the_kernel_counted():
+    killed = hands(said("", None), said("oom_kill 3\n"))
+
+    with pytest.raises(DeviceRefused) as caught:
+        killed.call("prepare")
+
+    assert caught.value.code == "DEPLOY > KILLED"
+    assert "3 processes for want of memory" in caught.value.message
 
 
 def test_scripts_are_named_by_their_content():

@@ -1,0 +1,192 @@
+"""Breakages that need more than a device's files: its power, storage, clock, sshd and line."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.lab.breakage import SAYS, Breakage, Files
+from orchestrator.lab.errors import CannotBreak
+from orchestrator.lab.spec import DEVICE_UID, DEVICE_USER, Places, Sort, Storage, Tier
+from orchestrator.lab.tree import OWN, put
+from orchestrator.lab.userland import USERLANDS
+
+QUIRKS: Mapping[Breakage, str] = {
+    Breakage.CROWDED: "MaxStartups 1:100:1\nLoginGraceTime 60\n",
+    Breakage.NOISY: "Banner /etc/issue.net\n",
+}
+"""Lines of sshd_config, instead of those of the same option."""
+BANNER = "*** emulated device: this banner is a lab fixture ***\n"
+_PROFILES = (".bashrc", ".profile", ".ssh/rc")
+_PRINTS = (
+    "# lab fixture: a login file that prints\necho 'welcome to an emulated device' $((6 * 7))\n"
+)
+_DATE = """#!/bin/sh
+# Lab fixture: a clock that stands in 2016, ten years and a bit behind.
+case "$*" in
++%s) echo "$(($(/bin/date +%s) - 320000000))" ;;
+*) /bin/date "$@" ;;
+esac
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a breakage may take hold of. `tell` asks the supervisor for something."""
+
+    files: Files
+    places: Places
+    tier: Tier
+    userland: str
+    storage: Storage
+    root: Callable[[], Path]
+    tell: Callable[..., Any]
+    boot: Callable[[], None]
+
+
+def inflict(bench: Bench, how: Breakage) -> str:
+    """Break a device in a way that needs more than its files; one sentence on what was done.
+
+    Raises:
+        CannotBreak: this device cannot be broken like that; the hint says which can.
+    """
+    if bench.tier is Tier.PLAIN:
+        raise CannotBreak(
+            f"{bench.files.name!r} has no namespaces of its own (tier 'plain')",
+            hint=f"{how} needs the tier 'namespaces': fleet lab up --tier namespaces",
+        )
+    if how.weather:
+        bench.tell("link", weather=how.weather)
+    else:
+        _DEEDS[how](bench)
+    if how is not Breakage.REBOOT and how is not Breakage.POWER_CUT:
+        sign = bench.files.sign(how)
+        sign.parent.mkdir(exist_ok=True)
+        sign.touch()
+    return f"{bench.files.name}: {SAYS[how]}"
+
+
+def undo(bench: Bench, broken: tuple[Breakage, ...]) -> tuple[str, ...]:
+    """Undo what `inflict` did, as far as a boot does not; what was undone, in words."""
+    done = []
+    for how in broken:
+        if not bench.files.sign(how).exists():
+            continue
+        if how.weather:
+            bench.tell("unlink")
+            done.append("set the line right")
+        elif how is Breakage.FROZEN:
+            bench.tell("thaw")
+            done.append("let it go on")
+        elif how is Breakage.READ_ONLY:
+            bench.tell("remount", read_only=False)
+            done.append("made /home writable")
+        elif how is Breakage.NO_INODES:
+            bench.tell("inodes", most=bench.storage.inodes)
+            done.append("gave it inodes")
+        elif how is Breakage.WRONG_CLOCK:
+            (bench.root() / OWN / "bin/date").unlink(missing_ok=True)
+            done.append("set the clock")
+        elif how is Breakage.DEAD_STORAGE or how in QUIRKS:
+            bench.places.quirks(bench.files.name).unlink(missing_ok=True)
+            if how is Breakage.NOISY:
+                _silence(bench)
+            bench.tell("stop")
+            done.append("took the fault away")
+        bench.files.sign(how).unlink(missing_ok=True)
+    return tuple(done)
+
+
+def _cut(bench: Bench) -> None:
+    _needs_ext4(bench, Breakage.POWER_CUT)
+    bench.tell("cut")
+
+
+def _reboot(bench: Bench) -> None:
+    bench.tell("stop")
+    bench.boot()
+
+
+def _die(bench: Bench) -> None:
+    _needs_ext4(bench, Breakage.DEAD_STORAGE)
+    bench.tell("die")
+
+
+def _seal(bench: Bench) -> None:
+    bench.tell("remount", read_only=True)
+
+
+def _no_inodes(bench: Bench) -> None:
+    if bench.storage.sort is not Sort.TMPFS:
+        raise CannotBreak(
+            f"{bench.files.name!r} keeps /home on {bench.storage.sort}",
+            hint="no-inodes needs tmpfs: fleet lab up --storage tmpfs",
+        )
+    space = os.statvfs(bench.files.home)
+    bench.tell("inodes", most=space.f_files - space.f_ffree)
+
+
+def _freeze(bench: Bench) -> None:
+    bench.tell("freeze")
+
+
+def _wrong_clock(bench: Bench) -> None:
+    if USERLANDS[bench.userland].tools == "busybox":
+        raise CannotBreak(
+            f"{bench.files.name!r} is BusyBox: its shell has a `date` of its own",
+            hint="wrong-clock needs another userland: fleet lab up --userland dash",
+        )
+    put(bench.root() / OWN / "bin", {"date": _DATE.encode()}, mode=0o755)
+
+
+def _quirk(bench: Bench, how: Breakage) -> None:
+    if USERLANDS[bench.userland].server != "sshd":
+        raise CannotBreak(
+            f"{bench.files.name!r} runs Dropbear", hint=f"{how} needs OpenSSH: --userland dash"
+        )
+    quirks = bench.places.quirks(bench.files.name)
+    quirks.parent.mkdir(exist_ok=True)
+    quirks.write_text(QUIRKS[how])
+    _reboot(bench)
+
+
+def _noisy(bench: Bench) -> None:
+    _quirk(bench, Breakage.NOISY)
+    put(bench.root(), {"etc/issue.net": BANNER.encode()})
+    for name in _PROFILES:
+        file = bench.files.home / DEVICE_USER / name
+        put(file.parent, {file.name: _PRINTS.encode()})
+        os.chown(file, *_owner(bench))
+        os.chown(file.parent, *_owner(bench))
+
+
+def _silence(bench: Bench) -> None:
+    for name in _PROFILES:
+        (bench.files.home / DEVICE_USER / name).unlink(missing_ok=True)
+
+
+def _owner(bench: Bench) -> tuple[int, int]:
+    owner = (bench.files.home / DEVICE_USER).stat()
+    return owner.st_uid or DEVICE_UID, owner.st_gid or DEVICE_UID
+
+
+def _needs_ext4(bench: Bench, how: Breakage) -> None:
+    if bench.storage.sort is not Sort.EXT4:
+        raise CannotBreak(
+            f"{bench.files.name!r} keeps /home on {bench.storage.sort}, which has no power to lose",
+            hint=f"{how} needs an image: fleet lab down, then fleet lab up --storage ext4:24 (root)",
+        )
+
+
+_DEEDS: Mapping[Breakage, Callable[[Bench], None]] = {
+    Breakage.POWER_CUT: _cut,
+    Breakage.REBOOT: _reboot,
+    Breakage.DEAD_STORAGE: _die,
+    Breakage.READ_ONLY: _seal,
+    Breakage.NO_INODES: _no_inodes,
+    Breakage.FROZEN: _freeze,
+    Breakage.WRONG_CLOCK: _wrong_clock,
+    Breakage.CROWDED: lambda bench: _quirk(bench, Breakage.CROWDED),
+    Breakage.NOISY: _noisy,
+}

@@ -1,0 +1,55 @@
+"""What a new lab is made of, decided before anything is started."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.lab.addresses import MOST, Block
+from orchestrator.lab.errors import LabError
+from orchestrator.lab.kinds import mix
+from orchestrator.lab.runtime import DevicePython
+from orchestrator.lab.spec import DeviceSpec, Places, Spec, Storage, Tier
+from orchestrator.lab.userland import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a new lab is made of; `userlands` has one for each device."""
+
+    sshd: str
+    tier: str
+    userlands: tuple[str, ...]
+    storage: Storage
+    programs: tuple[Program, ...]
+    shared: Path | None
+
+    def devices(self, block: Block) -> tuple[DeviceSpec, ...]:
+        """Every device with its kind, userland and address."""
+        named = zip(mix(len(self.userlands)), self.userlands, strict=True)
+        return tuple(
+            DeviceSpec(name, profile, block.address(index), land, self.storage)
+            for index, ((name, profile), land) in enumerate(named)
+        )
+
+    def spec(
+        self, places: Places, key: str, python: DevicePython, devices: tuple[DeviceSpec, ...]
+    ) -> Spec:
+        """What the supervisor is asked for."""
+        return Spec(
+            lab=str(places.lab),
+            sshd=self.sshd,
+            wanted=self.tier,
+            authorized_key=key,
+            python=python,
+            devices=devices,
+            programs=self.programs,
+            shared=str(self.shared or ""),
+        )
+
+
+def checked(devices: int, tier: str | None) -> str:
+    """The wanted tier's name, or nothing for any."""
+    if not 1 <= devices <= MOST:
+        raise LabError(f"cannot make {devices} devices", hint=f"ask for 1 to {MOST}")
+    if tier and tier not in tuple(Tier):
+        raise LabError(f"no tier named {tier!r}", hint=f"one of: {', '.join(Tier)}")
+    return tier or ""

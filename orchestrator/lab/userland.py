@@ -1,0 +1,123 @@
+"""Which programs a device has: whole Debian, another shell, or BusyBox or toybox and nothing else."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.lab.errors import LabError, UserlandMissing
+
+_ALSO = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin", "/bin")
+_PACKAGES = {
+    "busybox": "busybox-static",
+    "toybox": "toybox",
+    "mksh": "mksh",
+    "dropbear": "dropbear-bin",
+    "dash": "dash",
+    "bash": "bash",
+    "sshd": "openssh-server",
+}
+"""Program → the Debian package that brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Userland:
+    """One set of programs. `tools` is ``host`` for all of this machine's, or the one that is all."""
+
+    name: str
+    says: str
+    tools: str = "host"
+    shell: str = ""
+    server: str = "sshd"
+    python: bool = True
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """What must be on this machine to make such a device, apart from sshd."""
+        named = [self.tools, self.shell or self.tools, self.server]
+        return tuple(dict.fromkeys(name for name in named if name not in ("host", "sshd")))
+
+
+USERLANDS = {
+    one.name: one
+    for one in (
+        Userland("host", "this machine's programs"),
+        Userland("dash", "this machine's programs, sh is dash", "host", "dash"),
+        Userland(
+            "bash", "this machine's programs, sh and the login shell are bash", "host", "bash"
+        ),
+        Userland(
+            "busybox",
+            "BusyBox alone, Dropbear without sftp-server, and Python",
+            tools="busybox",
+            server="dropbear",
+        ),
+        Userland(
+            "busybox-bare",
+            "BusyBox alone, Dropbear without sftp-server, no Python",
+            tools="busybox",
+            server="dropbear",
+            python=False,
+        ),
+        Userland("toybox", "toybox and mksh alone, as on Android, and Python", "toybox", "mksh"),
+        Userland("toybox-bare", "toybox and mksh alone, no Python", "toybox", "mksh", python=False),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of this machine that devices get: where it lies, what it loads, what it can be."""
+
+    name: str
+    path: str
+    libraries: tuple[str, ...] = ()
+    applets: tuple[str, ...] = ()
+
+
+def userland(name: str) -> Userland:
+    """The userland of that name.
+
+    Raises:
+        LabError: there is none.
+    """
+    if name not in USERLANDS:
+        raise LabError(f"no userland named {name!r}", hint=f"one of: {', '.join(USERLANDS)}")
+    return USERLANDS[name]
+
+
+def found(names: Iterable[str]) -> tuple[Program, ...]:
+    """The programs that some userlands need, looked for on this machine.
+
+    Raises:
+        UserlandMissing: one is not there; says which package brings it.
+    """
+    wanted = [(name, program) for name in names for program in userland(name).programs]
+    missing = [(name, program) for name, program in wanted if _where(program) is None]
+    if missing:
+        packages = sorted({_PACKAGES[program] for _, program in missing})
+        raise UserlandMissing(missing[0][0], [program for _, program in missing], packages)
+    if any(userland(name).tools != "host" for name in names):
+        wanted.append(("", "sshd"))
+    return tuple(_program(name) for name in dict.fromkeys(program for _, program in wanted))
+
+
+def _program(name: str) -> Program:
+    path = _where(name) or ""
+    listed = {"busybox": [path, "--list"], "toybox": [path]}.get(name)
+    applets = _said(listed).split() if listed else []
+    words = _said(["ldd", path]).split()
+    libraries = [word for word in words if word.startswith("/") and Path(word).is_file()]
+    return Program(name, path, tuple(libraries), tuple(a for a in applets if a not in ("[", "[[")))
+
+
+def _where(program: str) -> str | None:
+    searched = ":".join([*os.environ.get("PATH", "").split(":"), *_ALSO])
+    return shutil.which(program, path=searched)
+
+
+def _said(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    return done.stdout

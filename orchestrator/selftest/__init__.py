@@ -1,0 +1,1 @@
+"""Hands that test a device's own hands: faults on purpose, an invariant, a report."""

@@ -1,0 +1,190 @@
+"""Breaking a device's power, storage, clock, server and line, and mending them."""
+
+import os
+import time
+
+import pytest
+import yaml
+
+from orchestrator.cli.lab import _HOW
+from orchestrator.lab.breakage import SAYS, Breakage
+from orchestrator.lab.errors import CannotBreak, LabError
+from orchestrator.lab.lab import Lab
+from orchestrator.lab.spec import Sort, Storage, Tier
+
+LANDS = ("dash", "busybox", "bash")
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory, as_bench):
+    """Three devices on ext4 images: jetson-01 is dash, pi-01 is BusyBox, phone-01 is bash."""
+    site = tmp_path_factory.mktemp("lab")
+    lab = Lab(site, site / "inventory")
+    if os.geteuid() != 0:
+        pytest.skip("NO EXT4 IMAGES WITHOUT ROOT")
+    try:
+        lab.up(3, tier="namespaces", userlands=LANDS, storage=Storage(Sort.EXT4, 12))
+    except LabError as error:
+        pytest.skip(f"NO EXT4 IMAGES ON THIS MACHINE: {error}; {error.hint}")
+    yield as_bench(lab, site, Tier.NAMESPACES)
+    lab.down()
+
+
+@pytest.fixture
+def images(cut):
+    yield cut
+    for device in cut.lab.status().devices:
+        cut.lab.mend(device.name)
+
+
+def test_every_breakage_is_offered_and_says_what_it_does():
+    assert sorted(_HOW) == sorted(Breakage)
+    assert set(SAYS) == set(Breakage)
+
+
+def test_a_power_cut_keeps_what_was_flushed_and_loses_the_rest(images):
+    images.says("jetson-01", "echo one >one && sync one . && echo two >two")
+
+    images.lab.break_device("jetson-01", Breakage.POWER_CUT)
+    off = [one.alive for one in images.lab.status().devices if one.name == "jetson-01"]
+    images.lab.mend("jetson-01")
+
+    assert off == [False]
+    assert images.says("jetson-01", "cat one; ls") == "one\none\n"
+
+
+def test_a_name_that_was_flushed_without_its_bytes_comes_back_empty(images):
+    images.says("jetson-01", "sync; head -c 5000 /dev/zero >model && : >other && sync other")
+
+    images.lab.break_device("jetson-01", Breakage.POWER_CUT)
+    images.lab.mend("jetson-01")
+
+    assert images.says("jetson-01", "wc -c <model").strip() == "0"
+
+
+@pytest.mark.parametrize("device", ["jetson-01", "pi-01"])
+def test_dead_storage_fails_every_access_until_it_is_mended(images, device):
+    images.says(device, "echo kept >kept && sync")
+
+    images.lab.break_device(device, Breakage.DEAD_STORAGE)
+    done = images.run(device, "cat kept")
+    images.lab.mend(device)
+
+    # Dropbear reads the keys from the dead storage, and so it refuses the login.
+    assert (b"Permission denied" if device == "pi-01" else b"rror") in done.stderr
+    assert images.says(device, "cat kept") == "kept\n"
+
+
+def test_read_only_storage_refuses_writes_until_it_is_mended(images):
+    images.lab.break_device("jetson-01", Breakage.READ_ONLY)
+    done = images.run("jetson-01", "echo x >x")
+    images.lab.mend("jetson-01")
+
+    assert b"Read-only file system" in done.stderr
+    assert images.says("jetson-01", "echo x >x; cat x") == "x\n"
+
+
+def test_what_has_no_power_to_lose_says_how_to_get_some(bench):
+    with pytest.raises(CannotBreak) as refused:
+        bench.lab.break_device("pi-01", Breakage.POWER_CUT)
+
+    assert "fleet lab up" in refused.value.hint
+
+
+@pytest.fixture
+def spaces(bench):
+    if bench.tier is Tier.PLAIN:
+        pytest.skip("the plain tier shares this machine's own root; it says so")
+    return bench
+
+
+def test_without_inodes_no_file_can_be_made_until_it_is_mended(spaces):
+    spaces.lab.break_device("pi-01", Breakage.NO_INODES)
+    done = spaces.run("pi-01", "for i in 1 2 3; do : >new.$i || exit 9; done")
+    spaces.lab.mend("pi-01")
+
+    assert b"No space left on device" in done.stderr or done.returncode
+    assert spaces.says("pi-01", ": >new && ls new") == "new\n"
+
+
+def test_a_frozen_device_takes_connections_and_says_nothing(spaces):
+    spaces.lab.break_device("pi-01", Breakage.FROZEN)
+    began = time.monotonic()
+    done = spaces.run("pi-01", "true")
+    lasted = time.monotonic() - began
+    spaces.lab.mend("pi-01")
+
+    assert (done.returncode, lasted > 3) == (255, True)
+    assert spaces.says("pi-01", "echo here") == "here\n"
+
+
+def test_a_wrong_clock_is_wrong_and_set_right_again(spaces):
+    spaces.lab.break_device("pi-01", Breakage.WRONG_CLOCK)
+    wrong = int(spaces.says("pi-01", "date +%s"))
+    spaces.lab.mend("pi-01")
+    right = int(spaces.says("pi-01", "date +%s"))
+
+    assert time.time() - wrong > 9 * 365 * 86_400
+    assert abs(time.time() - right) < 60
+
+
+def test_a_reboot_ends_what_runs_and_the_device_is_back_at_once(spaces):
+    spaces.says("pi-01", "nohup setsid sleep 4321 >/dev/null 2>&1 & echo $! >pid")
+
+    spaces.lab.break_device("pi-01", Breakage.REBOOT)
+
+    assert spaces.run("pi-01", 'kill -0 "$(cat pid)"').returncode == 1
+
+
+def test_a_noisy_device_prints_before_every_command(spaces):
+    spaces.lab.break_device("pi-01", Breakage.NOISY)
+    done = spaces.run("pi-01", "echo here")
+    spaces.lab.mend("pi-01")
+
+    assert b"lab fixture" in done.stderr
+    assert b"welcome to an emulated device 42" in done.stdout
+    assert spaces.says("pi-01", "echo here") == "here\n"
+
+
+def where(bench) -> str:
+    text = (bench.lab.inventory / "devices.lab.yaml").read_text()
+    return yaml.safe_load(text)["devices"]["pi-01"]["address"]
+
+
+def test_a_bad_line_is_a_relay_that_the_inventory_leads_to_until_it_is_mended(spaces):
+    before = where(spaces)
+
+    spaces.lab.break_device("pi-01", Breakage.LINK_SLOW)
+    during = where(spaces)
+    broken = [one.broken for one in spaces.lab.status().devices if one.name == "pi-01"]
+    began = time.monotonic()
+    done = spaces.run("pi-01", "wc -c", data=bytes(30_000), at=during)
+    lasted = time.monotonic() - began
+    spaces.lab.mend("pi-01")
+
+    assert during == before.replace("127.0.", "127.1.")
+    assert broken == [(Breakage.LINK_SLOW,)]
+    assert done.stdout.strip() == b"30000"
+    assert lasted > 30_000 * 8 / 50_000 * 0.9
+    assert where(spaces) == before
+
+
+@pytest.mark.parametrize(
+    "how",
+    [Breakage.LINK_FIN, Breakage.LINK_RST, Breakage.LINK_FLIP, Breakage.LINK_TURNED_AWAY],
+)
+def test_a_line_that_is_cut_or_corrupted_ends_the_connection(spaces, how):
+    spaces.lab.break_device("pi-01", how)
+    done = spaces.run("pi-01", "wc -c", data=bytes(60_000), at=where(spaces))
+    spaces.lab.mend("pi-01")
+
+    assert (done.returncode, done.stdout) == (255, b"")
+
+
+def test_a_line_that_loses_and_flaps_is_slow_and_right(spaces):
+    for how in (Breakage.LINK_LOSSY, Breakage.LINK_FLAP):
+        spaces.lab.break_device("pi-01", how)
+        done = spaces.run("pi-01", "wc -c", data=bytes(20_000), at=where(spaces))
+        spaces.lab.mend("pi-01")
+
+        assert done.stdout.strip() == b"20000"
