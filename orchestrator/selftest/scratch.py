@@ -7,6 +7,7 @@ lies below ``<storage_root>/.selftest-<name>``, and goes when the test ends.
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -88,6 +89,8 @@ class Scratch:
         self._arch = facts.arch
         self.manifests: dict[str, Manifest] = {}
         self._write()
+        if (own := fleet.settings.site / "templates").is_dir():  # its scripts are what is tested
+            shutil.copytree(own, folder / "templates")
 
     def offer(self, version: str) -> str:
         """Make a version the one to deploy; its release. Versions differ in 200 kB of ballast."""
