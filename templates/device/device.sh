@@ -61,14 +61,7 @@ flush() { # flush PATH…: files and directories to the disk itself
     else sync "$@" 2>/dev/null || sync; fi
 }
 
-can_rename_links() { # whether `mv -T` renames a link to a folder over another one (not in toybox); tried once
-    [ -e "$here/renames-links" ] && return 0
-    [ -e "$here/replaces-links" ] && return 1
-    if try_to_rename_links; then : >"$here/renames-links"; else : >"$here/replaces-links"; fi
-    [ -e "$here/renames-links" ]
-}
-
-try_to_rename_links() {
+can_rename_links() { # whether `mv -T` renames a link to a folder over another one (not in toybox)
     rm -rf "$m/.try" && mkdir "$m/.try" "$m/.try/one" "$m/.try/two" || return 1
     ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null &&
         [ "$(readlink "$m/.try/a")" = two ]
