@@ -199,7 +199,7 @@ def made_errand(fleet: HereFleet) -> Errand:
         manifest=manifest,
         playbook=fleet.site.playbook("all"),
         owner="me",
-        goods=Goods(fleet.contents),
+        goods=Goods(fleet.workshop.contents),
         known=fleet.ledger.manifests(),
         stopped=lambda: False,
         watch=lambda progress: None,
