@@ -104,11 +104,10 @@ def _quantized_tflite(data: bytes) -> str:
     names = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
     graphs = [model.Subgraphs(index) for index in range(model.SubgraphsLength())]
     for tensor in (graph.Tensors(i) for graph in graphs for i in range(graph.TensorsLength())):
-        scales = tensor.Quantization()
-        if scales is not None and scales.ScaleLength():
-            return f"tensor {(tensor.Name() or b'').decode()!r} is {names[tensor.Type()]}"
-        if names[tensor.Type()] == "float16":
-            return f"tensor {(tensor.Name() or b'').decode()!r} is float16"
+        scales, kind = tensor.Quantization(), names[tensor.Type()]
+        scaled = kind != "int32" and scales is not None and scales.ScaleLength() > 0
+        if scaled or kind == "float16":  # sums and biases in int32 come with other integers
+            return f"tensor {(tensor.Name() or b'').decode()!r} is {kind}"
     return ""
 
 

@@ -120,7 +120,15 @@ def _lifted(model: Any) -> Any:
     )
     if version >= OLDEST_OPSET:
         return model
-    lifted = onnx.version_converter.convert_version(model, LIFTED_OPSET)
+    closed = onnx.ModelProto()
+    closed.CopyFrom(model)
+    for each in (*closed.graph.input, *closed.graph.output):
+        for dimension in each.type.tensor_type.shape.dim[:1]:
+            if not dimension.HasField(
+                "dim_value"
+            ):  # the converter wants to know; a batch is 1 here
+                dimension.dim_value = 1
+    lifted = onnx.version_converter.convert_version(closed, LIFTED_OPSET)
     lifted.ir_version = max(lifted.ir_version, LIFTED_IR)
     return lifted
 
