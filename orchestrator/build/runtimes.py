@@ -109,6 +109,13 @@ class TfliteSession:
         return {name: self._interpreter.get_tensor(i) for name, i in self._out.items()}, took_ms
 
 
+EXACT = "session.x64quantprecision"
+"""Sums of int8 products that are not clipped where a processor lacks VNNI."""
+
+SHARED = "Attempt to replace the existing tensor"
+"""What ONNX Runtime 1.32 says with `EXACT` where operations share weights: open it without."""
+
+
 class OnnxSession:
     """ONNX Runtime on the CPU, with integer products as exact as elsewhere.
 
@@ -121,14 +128,18 @@ class OnnxSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.add_session_config_entry(EXACT, "1")
         if ort_format:
             options.add_session_config_entry("session.load_model_format", "ORT")
-        self._session: Any = ort.InferenceSession(
-            model if isinstance(model, bytes) else str(model),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
+        given = model if isinstance(model, bytes) else str(model)
+        cpu = ["CPUExecutionProvider"]
+        try:
+            self._session: Any = ort.InferenceSession(given, options, providers=cpu)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            if SHARED not in str(error):
+                raise
+            options.add_session_config_entry(EXACT, "0")
+            self._session = ort.InferenceSession(given, options, providers=cpu)
         self.inputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_inputs())
         self.outputs = tuple(Scaled(_onnx_tensor(each)) for each in self._session.get_outputs())
         self._names = [each.tensor.name for each in self.outputs]
