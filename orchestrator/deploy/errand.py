@@ -44,7 +44,7 @@ class Errand:
 
     `known` holds every release's manifest by model and release; `stopped` tells whether to give up
     before the switch; `gone` tells of a lease's owner whether it is a controller of this site that
-    is no more.
+    is no more. `switched` holds once the device was told to switch, `activated` once it has.
     """
 
     step: Switch
@@ -63,6 +63,7 @@ class Errand:
     sent_as: list[str] = field(default_factory=list)
     attempts: int = 1
     switched: bool = False
+    activated: bool = False
     smoke: Smoke | None = None
     evidence: str = ""
     began: float = field(default_factory=time.monotonic)

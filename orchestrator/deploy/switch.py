@@ -72,6 +72,7 @@ def _switch(hands: Hands, errand: Errand) -> Outcome:
         *(step.model, step.release, errand.owner, step.was or "-", token),
         str(errand.playbook.confirm_within_s),
     )
+    errand.activated = True
     errand.at("confirm")
     hands.call(
         "confirm",
@@ -182,7 +183,8 @@ def _unanswered(errand: Errand, error: FleetError) -> Outcome:
 
 
 def _refused(hands: Hands, errand: Errand, error: DeviceRefused) -> Outcome:
-    if errand.switched and error.word in ("killed", "lease-lost", "storage-dead"):
+    lost = errand.switched and error.word in ("killed", "lease-lost", "storage-dead")
+    if lost or (errand.activated and error.word != "reverted"):
         return _unanswered(errand, error)
     if error.word in ("locked", "changed"):
         status = Status.DEFERRED if error.word == "locked" else Status.REFUSED

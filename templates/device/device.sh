@@ -497,8 +497,10 @@ confirm() { # confirm MODEL RELEASE OWNER KEEP
     now=$(linked current)
     [ "$now" = "$release" ] || refuse reverted "runs ${now:-nothing} again: the switch was not confirmed in time"
     if [ -e "$m/pending" ]; then
-        mv -f "$m/pending" "$m/confirmed" 2>/dev/null ||
+        if ! said=$(mv -f "$m/pending" "$m/confirmed" 2>&1); then
+            [ ! -e "$m/pending" ] || refuse unwritable "cannot confirm the switch: $said"
             refuse reverted "it is going back: the switch was not confirmed in time"
+        fi
         go_on
     fi
     note confirm "$release"
