@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import signal
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 
 from farm import PORT, Farm, Target
 from plot import plotted
+from uv import find_uv_bin
 
 HERE = Path(__file__).parent
 SIZE = 4 << 20
@@ -228,7 +228,7 @@ def grown(bench: Bench, devices: int) -> Row:
 
 def environment(folder: Path) -> Path:
     """A Python with the peers, and nothing of it left afterwards."""
-    uv = shutil.which("uv") or str(HERE.parents[1] / ".uv" / "bin" / "uv")
+    uv = find_uv_bin()
     place = folder / "peers"
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(place)], check=True)
     python = str(place / "bin" / "python")

@@ -147,10 +147,10 @@ stop_script() { # stop_script LEASE: what a controller that is gone began must n
 # `confirmed`, `revert` to `reverting`, which stays until everything is as it was.
 
 read_pending() { # read_pending FILE → token to was before; what is not whole is thrown away
-    token='' to='' was='' before=''
-    { read -r token to was before <"$m/$1"; } 2>/dev/null
+    token='' to='' was='' before='' found=''
+    { { found=1; read -r token to was before; } <"$m/$1"; } 2>/dev/null
     [ -n "$before" ] && return 0
-    rm -f "$m/$1"
+    [ -z "$found" ] || rm -f "$m/$1" # one that was not there may have come meanwhile
     return 1
 }
 

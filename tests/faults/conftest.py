@@ -100,14 +100,13 @@ def powered(on_ext4: Rig) -> Rig:
     return on_ext4
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_sections(config: pytest.Config) -> list[tuple[str, list[str]]]:
     """How many faults were injected; a violation fails the test that saw it."""
     if not COUNTED:
-        return
-    failed = len(terminalreporter.stats.get("failed", ()))
-    terminalreporter.section("injected faults")
+        return []
+    lines = []
     for kind, count in sorted(COUNTED.items()):
         ended = ", ".join(f"{n} × {code}" for code, n in CODES[kind].most_common(4))
-        terminalreporter.line(f"{count:5}  {kind}" + (f": {ended}" if ended else ""))
-    verdict = f"{failed} tests failed" if failed else "0 violations"
-    terminalreporter.line(f"{sum(COUNTED.values()):5}  injected faults, {verdict}")
+        lines.append(f"{count:5}  {kind}" + (f": {ended}" if ended else ""))
+    lines.append(f"{sum(COUNTED.values()):5}  injected faults")
+    return [("injected faults", lines)]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,8 +17,26 @@ HERE = Path(__file__).parent
 SHIPPED = HERE.parents[1] / "templates" / "device" / "device.sh"
 
 
+STILL_S = 10.0
+"""How long a folder may go on changing under one's eyes."""
+
+
 def look(place: Path) -> Seen:
-    """One model's folder, read file by file."""
+    """One model's folder as it is at one instant: a script of the device may still be at work."""
+    last, before = time.monotonic() + STILL_S, None
+    while time.monotonic() < last:
+        try:
+            now = _read(place)
+        except FileNotFoundError:
+            continue
+        if now == before:
+            return now
+        before = now
+    raise AssertionError(f"{place} did not come to rest within {STILL_S:g} s")
+
+
+def _read(place: Path) -> Seen:
+    """The folder, read file by file."""
     links = {path.name: str(path.readlink()) for path in place.iterdir() if path.is_symlink()}
     releases: dict[str, dict[str, str]] = {}
     manifests = {}

@@ -1,7 +1,6 @@
 """What is installed from the wheel works outside the checkout: scripts, migrations and profiles inside."""
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,11 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 CHECKOUT = Path(__file__).parents[2]
-uv = shutil.which("uv")
-
-pytestmark = pytest.mark.skipif(uv is None, reason="no uv on this machine")
+uv = find_uv_bin()
 
 
 def ran(*command: object, **more: object) -> str:

@@ -25,6 +25,8 @@ from orchestrator.transport.loopback import LoopbackTransport
 from orchestrator.transport.transport import Completed, Transport
 from orchestrator.values import sha256
 
+SHIPPED = Path(__file__).parents[2] / "templates" / "device" / "device.sh"
+
 
 class ShellTransport(LoopbackTransport):
     """This machine with other tools: commands are looked for in one folder alone."""
@@ -210,3 +212,21 @@ def made_errand(fleet: HereFleet) -> Errand:
 def prepared(hands: Hands, errand: Errand) -> There:
     words = (errand.step.model, errand.step.release, errand.owner, "600", "1", "1")
     return there(hands.call("prepare", *words, hands.device.python))
+
+
+def test_a_late_revert_removes_nothing_that_may_have_come_meanwhile(tmp_path):
+    """Its own switch was confirmed long ago, and the next one may arrive while it looks."""
+    place = tmp_path / "fleet" / "scale"
+    place.mkdir(parents=True)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    tools.joinpath("rm").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/removed\n')
+    tools.joinpath("rm").chmod(0o755)
+
+    subprocess.run(
+        ["sh", SHIPPED, tmp_path / "fleet", "revert", "scale", "first"],
+        env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        check=True,
+    )
+
+    assert not (tmp_path / "removed").exists()

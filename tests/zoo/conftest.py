@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from uv import find_uv_bin
 
 from orchestrator.app import Fleet
 from orchestrator.artifact.lock import Lock, LockedArtifact, LockedModel, Status
@@ -179,9 +180,8 @@ def wheels() -> Path:
     folder = ROOT / ".fleet" / "zoo" / sha256(WHEELS.read_bytes())[:12]
     if (folder / "complete").exists():
         return folder
-    uv = shutil.which("uv") or str(ROOT / ".uv" / "bin" / "uv")
     options = ["--quiet", "--no-deps", "--require-hashes", "--python", sys.executable]
-    argv = [uv, "pip", "install", *options, "--target", str(folder), "-r", str(WHEELS)]
+    argv = [find_uv_bin(), "pip", "install", *options, "--target", str(folder), "-r", str(WHEELS)]
     try:
         subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300)
     except (OSError, subprocess.SubprocessError) as error:
@@ -261,28 +261,31 @@ def here() -> Iterator[None]:
     building.Workers = kept
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
-) -> None:
-    """The count, the table, and with FLEET_ZOO_TABLE the page."""
+def pytest_sections(config: pytest.Config) -> list[tuple[str, list[str]]]:
+    """The count and the table."""
     rows = config.stash.get(ROWS, [])
     if not rows:
-        return
+        return []
     proved = sum(row.device == "succeeded" for row in rows)
-    said = f"model zoo: {len(rows)} source × variant, {proved} proved on a device"
-    terminalreporter.section(said)
     own = [row for row in rows if "/onnx-" not in row.source]
-    for row in own:
-        verdict = f"{row.verdict}, {row.device or 'not deployed'}"
-        terminalreporter.line(f"{row.source:24} {row.variant:16} {row.seconds:6.1f} s  {verdict}")
     suite = [row for row in rows if row not in own]
     right = sum(row.device == "succeeded" for row in suite)
-    terminalreporter.line(f"ONNX backend suite: {right} of {len(suite)} through to the device")
-    for row in suite:
-        if row.device != "succeeded":
-            terminalreporter.line(f"  {row.source}: {row.verdict} {row.device}")
-    page = os.environ.get("FLEET_ZOO_TABLE")
-    if page and exitstatus == pytest.ExitCode.OK:
+    lines = [
+        f"{row.source:24} {row.variant:16} {row.seconds:6.1f} s  "
+        f"{row.verdict}, {row.device or 'not deployed'}"
+        for row in own
+    ]
+    lines.append(f"ONNX backend suite: {right} of {len(suite)} through to the device")
+    lines += [
+        f"  {row.source}: {row.verdict} {row.device}" for row in suite if row.device != "succeeded"
+    ]
+    return [(f"model zoo: {len(rows)} source × variant, {proved} proved on a device", lines)]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """With FLEET_ZOO_TABLE the page, if all is well."""
+    page, rows = os.environ.get("FLEET_ZOO_TABLE"), session.config.stash.get(ROWS, [])
+    if page and rows and exitstatus == pytest.ExitCode.OK:
         from page import page as written
 
         Path(page).write_text(written(rows))
