@@ -10,8 +10,8 @@ and the runtime, nothing else.
 
 import json
 import os
+import re
 import signal
-import subprocess
 import sys
 import time
 
@@ -25,26 +25,60 @@ RUNTIMES = {
     "openvino": ("openvino", "openvino"),
 }
 SUFFIXES = {"openvino": "xml"}
+ALSO = {"tensorflow": ("tensorflow", "tensorflow"), "numpy": ("numpy", "numpy")}
+PROVIDERS = {
+    "tensorrt": "Tensorrt",
+    "cuda": "CUDA",
+    "migraphx": "MIGraphX",
+    "rocm": "ROCM",
+    "openvino": "OpenVINO",
+    "dnnl": "Dnnl",
+    "vitisai": "VitisAI",
+    "cann": "CANN",
+    "qnn": "QNN",
+}
 MAX_RUNS, MAX_TIMED_S = 50, 2.0
 
 
 def runtimes():
-    """What can run models here; found without importing it."""
-    from importlib import util
-
-    try:
-        from importlib import metadata
-    except ImportError:
-        metadata = None
+    """What can run models here, read from the folders of packages: nothing is imported."""
+    folders = [(folder, listed(folder)) for folder in sys.path if os.path.isdir(folder)]
     found = {"python": "%d.%d.%d" % sys.version_info[:3], "bits": 64 if sys.maxsize > 2**32 else 32}
-    for name, (module, dist) in RUNTIMES.items():
-        if util.find_spec(module) is None:
-            continue
-        try:
-            found[name] = metadata.version(dist)
-        except Exception:  # no metadata here, or no metadata module: it is installed all the same
-            found[name] = "unknown"
+    for name, (module, dist) in list(RUNTIMES.items()) + list(ALSO.items()):
+        home = [folder for folder, names in folders if module in names or module + ".py" in names]
+        if home:
+            found[name] = version([names for _, names in folders], dist)
+            if name == "onnxruntime":
+                found["providers"] = providers(os.path.join(home[0], module, "capi"))
     return found
+
+
+def listed(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def version(places, dist):
+    """What the metadata beside a package says: NAME-1.2.dist-info; NAME may go on: onnxruntime_gpu."""
+    named = re.compile(
+        dist.replace("-", "[-_]") + r"(?:[-_][a-z0-9]+)*-([0-9][^-]*).*[.](?:dist|egg)-info$"
+    )
+    for names in places:
+        for each in sorted(names):
+            match = named.match(each)
+            if match:
+                return match.group(1)
+    return "unknown"
+
+
+def providers(capi):
+    """ONNX Runtime's execution providers that come as files of their own, and the CPU's."""
+    names = ["libonnxruntime_providers_%s.so" % key for key in PROVIDERS]
+    there = listed(capi)
+    found = [said for name, said in zip(names, PROVIDERS.values()) if name in there]
+    return [said + "ExecutionProvider" for said in [*found, "CPU"]]
 
 
 def main():
@@ -52,6 +86,8 @@ def main():
         return runtimes()
     if sys.argv[1] == "--child":
         return child(*sys.argv[2:4])
+    import subprocess
+
     folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
     command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
