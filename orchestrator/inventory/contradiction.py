@@ -72,8 +72,8 @@ def _differences(
 
 
 def _named(board: str, found: str) -> bool:
-    """Whether a board's own name holds every word of the declared one."""
-    return set(board.lower().split()) <= set(found.lower().split())
+    """Whether the declared words stand in the board's own name, in order and whole."""
+    return f" {board.lower()} " in f" {found.lower()} "
 
 
 def _alike(declared_mib: int, found_mib: int) -> bool:

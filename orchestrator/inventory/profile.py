@@ -45,7 +45,7 @@ class Tried(StrEnum):
 
 _MEANS = {
     Tried.LISTED: "described here; what it answers is read in tests, from recordings",
-    Tried.BUILT: "every kind of artifact for its runtimes is built, measured and proved by the tests",
+    Tried.BUILT: "every kind of artifact for its runtimes is built, measured and proved by the tests here",
     Tried.EMULATED: "a lab device stands for it, with real sshd and runtimes on another processor",
     Tried.HARDWARE: "deployed to a real one",
 }
@@ -54,7 +54,7 @@ _MEANS = {
 class Profile(Value):
     """What every device of one kind offers, until the device itself is asked.
 
-    `board` are words that the device's own name for its board holds. `libc` decides which wheels
+    `board` are words in the name that the board gives itself. `libc` decides which wheels
     can be installed, `prefix` is where programs are that are in /usr elsewhere.
     """
 

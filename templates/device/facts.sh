@@ -137,7 +137,7 @@ software_facts() { # software_facts PYTHON
     [ -e "$sys/dev/hailo0" ] && special=1
     [ -n "$special" ] && dpkg-query -W nvidia-jetpack libedgetpu1-std libedgetpu1-max hailort \
         2>/dev/null | while IFS= read -r line; do say package "$line"; done
-    say runtimes "$("$1" "$here/smoke.py" --runtimes 2>/dev/null)"
+    say runtimes "$("$1" "$here/runtimes.py" 2>/dev/null)"
 }
 
 libc_facts() { # glibc answers the first question, musl the second or the third, and bionic none

@@ -1,7 +1,6 @@
 """Runs on the device: does a release compute its golden outputs, how fast, in how much memory?
 
     python3 smoke.py FOLDER RUNTIME DEADLINE_S     one line of JSON, always; exit status 0
-    python3 smoke.py --runtimes                    one line of JSON: Python and the runtimes here
 
 Inference happens in a child process under a deadline, and its exit status counts: a model that
 crashes, hangs or dies on the way out is a result, not a mishap. Python 3.6 and later; needs numpy
@@ -10,84 +9,31 @@ and the runtime, nothing else.
 
 import json
 import os
-import re
 import signal
+import subprocess
 import sys
 import time
 
 # NumPy only compares here: one thread for its BLAS saves a third of a second of starting many.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-RUNTIMES = {
-    "litert": ("ai_edge_litert", "ai-edge-litert"),
-    "tflite-runtime": ("tflite_runtime", "tflite-runtime"),
-    "onnxruntime": ("onnxruntime", "onnxruntime"),
-    "openvino": ("openvino", "openvino"),
-}
 SUFFIXES = {"openvino": "xml"}
-ALSO = {"tensorflow": ("tensorflow", "tensorflow"), "numpy": ("numpy", "numpy")}
-PROVIDERS = {
-    "tensorrt": "Tensorrt",
-    "cuda": "CUDA",
-    "migraphx": "MIGraphX",
-    "rocm": "ROCM",
-    "openvino": "OpenVINO",
-    "dnnl": "Dnnl",
-    "vitisai": "VitisAI",
-    "cann": "CANN",
-    "qnn": "QNN",
-}
 MAX_RUNS, MAX_TIMED_S = 50, 2.0
 
 
-def runtimes():
-    """What can run models here, read from the folders of packages: nothing is imported."""
-    folders = [(folder, listed(folder)) for folder in sys.path if os.path.isdir(folder)]
-    found = {"python": "%d.%d.%d" % sys.version_info[:3], "bits": 64 if sys.maxsize > 2**32 else 32}
-    for name, (module, dist) in list(RUNTIMES.items()) + list(ALSO.items()):
-        home = [folder for folder, names in folders if module in names or module + ".py" in names]
-        if home:
-            found[name] = version([names for _, names in folders], dist)
-            if name == "onnxruntime":
-                found["providers"] = providers(os.path.join(home[0], module, "capi"))
-    return found
-
-
-def listed(folder):
+def version(dist):
+    """What a package calls itself; empty where it left no metadata, or Python has no such module."""
     try:
-        return os.listdir(folder)
-    except OSError:
-        return []
+        from importlib import metadata
 
-
-def version(places, dist):
-    """What the metadata beside a package says: NAME-1.2.dist-info; NAME may go on: onnxruntime_gpu."""
-    named = re.compile(
-        dist.replace("-", "[-_]") + r"(?:[-_][a-z0-9]+)*-([0-9][^-]*).*[.](?:dist|egg)-info$"
-    )
-    for names in places:
-        for each in sorted(names):
-            match = named.match(each)
-            if match:
-                return match.group(1)
-    return "unknown"
-
-
-def providers(capi):
-    """ONNX Runtime's execution providers that come as files of their own, and the CPU's."""
-    names = ["libonnxruntime_providers_%s.so" % key for key in PROVIDERS]
-    there = listed(capi)
-    found = [said for name, said in zip(names, PROVIDERS.values()) if name in there]
-    return [said + "ExecutionProvider" for said in [*found, "CPU"]]
+        return metadata.version(dist)
+    except Exception:
+        return ""
 
 
 def main():
-    if sys.argv[1] == "--runtimes":
-        return runtimes()
     if sys.argv[1] == "--child":
         return child(*sys.argv[2:4])
-    import subprocess
-
     folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
     command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -229,7 +175,7 @@ def open_tflite(module):
         signatures = interpreter.get_signature_list()
         if len(signatures) == 1:
             runner = interpreter.get_signature_runner(next(iter(signatures)))
-            return lambda inputs: runner(**inputs), runtimes().get(NAMES[module], "")
+            return lambda inputs: runner(**inputs), version(module.replace("_", "-"))
         interpreter.allocate_tensors()
         ins = {d["name"]: d["index"] for d in interpreter.get_input_details()}
         outs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
@@ -240,7 +186,7 @@ def open_tflite(module):
             interpreter.invoke()
             return {name: interpreter.get_tensor(index) for name, index in outs.items()}
 
-        return run, runtimes().get(NAMES[module], "")
+        return run, version(module.replace("_", "-"))
 
     return opened
 
@@ -279,10 +225,9 @@ def open_openvino(model):
         request.infer(inputs)
         return {n: request.get_output_tensor(i).data.copy() for i, n in enumerate(names)}
 
-    return run, runtimes().get("openvino", "")
+    return run, version("openvino")
 
 
-NAMES = {"ai_edge_litert": "litert", "tflite_runtime": "tflite-runtime"}
 OPEN = {
     "litert": open_tflite("ai_edge_litert"),
     "tflite-runtime": open_tflite("tflite_runtime"),

@@ -89,7 +89,7 @@ def asked(tmp_path: Path, userland: Userland, place: Path) -> Callable[[dict[str
 
 def facts_of(case: dict[str, Any], root: Path, userland: Userland, place: Path) -> Facts:
     furnished(root, userland, case)
-    names = ("device.sh", "facts.sh", "smoke.py")
+    names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py")
     scripts = Scripts(tuple((n, (templates() / "device" / n).read_bytes()) for n in names))
     device = Device(
         name="pi", address="x", user="x", profile="x", storage_root=str(place), python="none"
