@@ -212,7 +212,7 @@ def _errors(outputs: tuple[Tensor, ...], samples: SampleSet, file: str) -> PerSa
         if want.size != have.size:
             raise BadData(
                 f"{keys[name]!r} has the shape {written(want.shape)} a sample, and output "
-                f"{name!r} {written(have.shape)}",
+                f"{name!r} {written(have.shape[1:])}",
                 file=file,
             )
         return np.asarray((have.ravel() - want.ravel()) ** 2)
