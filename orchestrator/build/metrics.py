@@ -20,7 +20,7 @@ from orchestrator.build.ranking import Auc, Detections, truth_of_boxes
 from orchestrator.build.runtimes import Arrays
 from orchestrator.build.samples import SampleSet
 from orchestrator.build.tensors import Tensor, written
-from orchestrator.catalog.model import Metric, MetricName
+from orchestrator.catalog.acceptance import Metric, MetricName
 
 RESAMPLES = 500
 """Bootstrap resamples; the seed is fixed, so equal outputs give equal intervals."""

@@ -8,7 +8,8 @@ from orchestrator.build.failures import BadData
 from orchestrator.build.metrics import compared, scorer
 from orchestrator.build.samples import SampleSet
 from orchestrator.build.tensors import Tensor
-from orchestrator.catalog.model import Metric, Preprocessing
+from orchestrator.catalog.acceptance import Metric
+from orchestrator.catalog.model import Preprocessing
 
 RANDOM = np.random.default_rng(5)
 
@@ -195,8 +196,7 @@ def test_outputs_that_do_not_fit_the_metric_are_refused():
     with pytest.raises(BadData, match="auc takes one output of one or two numbers, and the model"):
         score(Metric(name="auc"), CLASSES, rows("p", np.eye(4)), {"y": np.array([0, 1, 0, 1])})
     with pytest.raises(BadData, match=r"'y' has the shape \(3,\) a sample, and output 'p' \(4,\)"):
-        each = score(Metric(name="mse"), CLASSES, rows("p", np.eye(4)), {"y": np.zeros((4, 3))})
-        each.finish()
+        score(Metric(name="mse"), CLASSES, rows("p", np.eye(4)), {"y": np.zeros((4, 3))}).finish()
 
 
 def test_labels_without_a_metric_for_them_judge_nothing():
