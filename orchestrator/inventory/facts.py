@@ -10,6 +10,9 @@ from orchestrator.inventory.profile import Runtime
 from orchestrator.inventory.software import Libc, Software
 from orchestrator.values import Mib, Value, digest
 
+_BESIDE = ("numpy", "tensorflow", "termux")
+"""Software that no model of fleet's is run by."""
+
 
 class InstalledRuntime(Value):
     """A runtime found on a device; `version` is what it calls itself."""
@@ -85,7 +88,7 @@ class Facts(Value):
             self.accelerators,
             self.runtimes,
             self.providers,
-            self.software,
+            tuple(each for each in self.software if each.name not in _BESIDE),
             self.emulated,
         )
         return digest(same)[:16]

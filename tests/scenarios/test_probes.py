@@ -25,6 +25,7 @@ TOOLS = ("cat", "date", "df", "echo", "env", "grep", "head", "mkdir", "mv", "npr
 TOOLS += ("printf", "stat", "sync", "tail", "tar", "uname", "xargs", "find", "readlink")
 SHELLS = {"dash": "", "busybox": "busybox", "mksh": "toybox"}
 """A shell and the one program that is all the tools it has; GNU's where there is none."""
+PARTS = ("Vendor", "Product")
 OF_UNAME = {"arch", "kernel", "userland_arch"}
 """What cannot be recorded under BusyBox, whose shell takes its own uname whatever PATH says."""
 
@@ -35,11 +36,11 @@ class Userland:
 
     folder: Path
 
-    def put(self, name: str, text: str) -> None:
+    def put(self, name: str, text: str, by: str = "sh") -> None:
         """Another command."""
         command = self.folder / name
         command.unlink(missing_ok=True)
-        command.write_text(f"#!/bin/sh\n{text}")
+        command.write_text(f"#!/bin/{by}\n{text}")
         command.chmod(0o755)
 
 
@@ -59,7 +60,7 @@ def userland(request: pytest.FixtureRequest, tmp_path: Path) -> Userland:
 
 def furnished(root: Path, userland: Userland, case: dict[str, Any]) -> None:
     """A device's file system below a folder, and its commands."""
-    (root / "proc").mkdir(parents=True)
+    (root / "proc").mkdir(parents=True, exist_ok=True)
     for path, text in case.get("files", {}).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
@@ -138,6 +139,24 @@ def test_a_device_that_answers_nothing_leaves_everything_empty_and_is_guessed_no
 def test_bits_are_read_from_the_shell_itself_where_nothing_else_knows(asked):
     """No getconf, as in BusyBox and toybox, and no Python: this machine's shells have 64 bits."""
     assert asked({}).userland_bits == 64
+
+
+def test_a_look_starts_few_programs_however_much_there_is_to_look_at(asked, userland, tmp_path):
+    """Each costs a small core milliseconds. BusyBox starts none at all: they are its own."""
+    log = tmp_path / "started"
+    for name in TOOLS:
+        real = (userland.folder / name).readlink()
+        userland.put(name, f'echo {name} >>{log}\nexec -a {name} {real} "$@"\n', by="bash")
+    zones = {f"sys/class/thermal/thermal_zone{n}/temp": "40000\n" for n in range(60)}
+    buses = {f"sys/bus/usb/devices/{n}/id{what}": "1d6b\n" for n in range(30) for what in PARTS}
+    much = {"files": {**zones, **buses, "proc/meminfo": "MemTotal: 4096 kB\n"}}
+    asked(much)  # who is the first brings the scripts
+    log.write_text("")
+
+    facts = asked(much)
+
+    assert (facts.ram_mib, len(facts.temperatures)) == (4, 60)
+    assert len(log.read_text().split()) <= 14
 
 
 def test_the_script_keeps_to_what_posix_shells_share():

@@ -380,7 +380,8 @@ def test_every_variant_is_assigned_or_has_its_reason(given, objective, asked):
 
 
 def test_two_devices_alike_have_one_fingerprint_and_time_and_load_do_not_change_it():
-    alike = facts(LITERT, ram_free_mib=3, disk_free_mib=1, temperature_c=70.0, clock_skew_s=9)
+    state = {"ram_free_mib": 3, "disk_free_mib": 1, "temperature_c": 70.0, "clock_skew_s": 9}
+    alike = facts(LITERT, software=(Software(name="numpy", version="2.0"),), **state)
 
     assert alike.fingerprint == facts(LITERT).fingerprint
     assert len(alike.fingerprint) == 16
