@@ -212,6 +212,16 @@ def test_a_file_system_that_does_not_count_inodes_has_none_to_run_out_of():
     assert found.inodes_free is None
 
 
+@pytest.mark.parametrize(
+    "odd", ["-256000 gpu", "0 skin", "99999999 x", "--5 x", " x", "n/a x", "²"]
+)
+def test_a_zone_that_says_what_no_device_survives_is_left_out(odd):
+    found = read_facts(answer(f"arch=x\nzone={odd}\nzone=41500 cpu"), NOON)
+
+    assert [(each.zone, each.celsius) for each in found.temperatures] == [("cpu", 41.5)]
+    assert found.temperature_c == 41.5
+
+
 def test_a_device_s_clock_is_compared_with_ours():
     late = read_facts(answer("arch=x\nepoch=1767355200"), NOON + timedelta(minutes=1))
 
