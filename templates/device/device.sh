@@ -316,6 +316,7 @@ offer() { # offer PYTHON: releases of all models that are here, and what can be 
     command -v zstd >/dev/null 2>&1 && say unpacks zstd
     command -v gunzip >/dev/null 2>&1 && say unpacks gzip
     command -v "$1" >/dev/null 2>&1 && say unpacks python
+    say line "${SSH_CONNECTION:-}"
 }
 
 available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUNTPOINT
@@ -384,6 +385,26 @@ adopt() { # adopt MODEL RELEASE OWNER [NAME PLACE]…: bytes that another releas
         cp "$root/$2" "$part/$1" 2>/dev/null || rm -f "$part/$1"
         shift 2
     done
+    arrived
+}
+
+serve() { # serve MODEL RELEASE PYTHON ADDRESS NAME…  <  a secret: hand files out once, to who knows it
+    use_model "$1" "$2"
+    folder=$part
+    [ -d "$folder" ] || folder=$made
+    [ -d "$folder" ] || refuse no-release "$release is not on the device"
+    command -v "$3" >/dev/null 2>&1 || refuse no-python "no $3 on the device"
+    python=$3
+    shift 3
+    said=$("$python" "$here/relay.py" serve "$folder" "$@" 2>&1) || refuse relay "$said"
+    echo "$said"
+}
+
+fetch() { # fetch MODEL RELEASE OWNER PYTHON HOST PORT  <  a secret: files from the gateway before us
+    use_model "$1" "$2"
+    begin "$3"
+    said=$({ "$4" "$here/relay.py" fetch "$5" "$6" | tar -x -f - -C "$part"; } 2>&1) ||
+        refuse transfer "$said; $(df_words)"
     arrived
 }
 
@@ -547,6 +568,8 @@ case $verb in
     receive) receive "$@" ;;
     append) append "$@" ;;
     adopt) adopt "$@" ;;
+    serve) serve "$@" ;;
+    fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
