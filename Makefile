@@ -36,6 +36,7 @@ bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/cli/start.py
 	$(BIN)/python benchmarks/facts/device_time.py
 	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick)
+	$(BIN)/python benchmarks/ssh/load.py $(if $(QUICK),--devices 100)
 
 docs: setup  ## the generated pages of docs/
 	$(BIN)/python docs/reference.py

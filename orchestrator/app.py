@@ -334,7 +334,7 @@ class Fleet:
     def _scripts(self) -> "Scripts":
         from orchestrator.deploy.hands import Scripts
 
-        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py")
+        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "relay.py")
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
     def _reach(self, plan: Plan, claim: "Claim", pace: "Pace | None") -> "Reach":

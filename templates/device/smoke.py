@@ -36,6 +36,7 @@ def main():
         return child(*sys.argv[2:4])
     folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
     command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
+    before = killed_for_memory()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(timeout=deadline_s)
@@ -47,6 +48,9 @@ def main():
     if process.returncode < 0:
         number = -process.returncode
         name = signal.Signals(number).name if number in list(signal.Signals) else number
+        if number == signal.SIGKILL and killed_for_memory() > before:
+            because = "the kernel killed the runtime: the device's memory does not suffice"
+            return failed(because, kind="out-of-memory", evidence=words)
         return failed("the runtime was killed by %s" % name, kind="crash", evidence=words)
     try:
         report = json.loads(out.decode().strip().splitlines()[-1])
@@ -58,6 +62,15 @@ def main():
             "the runtime exited with %d" % process.returncode, kind="crash", evidence=words
         )
     return report
+
+
+def killed_for_memory():
+    """How many processes the kernel has killed for want of memory since it booted; 0 if unknown."""
+    try:
+        with open("/proc/vmstat") as counts:
+            return sum(int(line.split()[1]) for line in counts if line.startswith("oom_kill "))
+    except OSError:
+        return 0
 
 
 def failed(because, **more):
