@@ -198,44 +198,6 @@ first_line() { [ -r "$1" ] && { IFS= read -r line <"$1" || [ -n "$line" ]; } 2>/
 
 df_words() { df -k "$root" 2>/dev/null | tail -n 1; }
 
-facts() {
-    python=$1
-    sys=${FLEET_LAB_ROOT:-}
-    unread=$(cat "$here/smoke.py" 2>&1 >/dev/null) || refuse storage-dead "cannot read its files: $unread"
-    say arch "$(uname -m)"
-    say kernel "$(uname -r)"
-    say bits "$(getconf LONG_BIT 2>/dev/null)"
-    say cores "$(nproc 2>/dev/null)"
-    say epoch "$(date +%s)"
-    for file in /proc/device-tree/model "$sys/sys/firmware/devicetree/base/model"; do
-        [ -r "$file" ] && { say board "$(cat "$file")"; break; }
-    done 2>/dev/null
-    while read -r key value rest; do
-        case $key in MemTotal:) say ram_kib "$value" ;; MemAvailable:) say ram_free_kib "$value" ;; esac
-    done <"$sys/proc/meminfo"
-    while IFS=: read -r key value; do
-        case $key in Features* | flags*) say cpu_features "$value"; break ;; esac
-    done <"$sys/proc/cpuinfo"
-    while IFS= read -r line; do
-        case $line in PRETTY_NAME=*) say os "${line#PRETTY_NAME=}" ;; esac
-    done <"$sys/etc/os-release"
-    say l4t "$(first_line "$sys/etc/nv_tegra_release")"
-    say power "$(nvpmodel -q 2>/dev/null | grep 'Power Mode')"
-    say throttled "$(vcgencmd get_throttled 2>/dev/null)"
-    say temperature "$(first_line "$sys/sys/class/thermal/thermal_zone0/temp")"
-    for file in "$sys"/sys/bus/usb/devices/*/idVendor; do
-        [ -r "$file" ] && say usb "$(first_line "$file"):$(first_line "${file%Vendor}Product")"
-    done
-    [ -e /dev/apex_0 ] && say apex 1
-    say lab "$(first_line "$sys/etc/fleet-lab.json")"
-    say home "$HOME"
-    near=$root
-    while [ ! -d "$near" ]; do near=${near%/*}; [ -n "$near" ] || near=/; done
-    say disk "$(df -k "$near" 2>/dev/null | tail -n 1)"
-    say inodes "$(df -i "$near" 2>/dev/null | tail -n 1)"
-    say runtimes "$("$python" "$here/smoke.py" --runtimes 2>/dev/null)"
-}
-
 installed() {
     for folder in "$root"/*/releases; do
         [ -d "$folder" ] || continue
@@ -566,7 +528,7 @@ discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
 
 echo "=fleet 1="
 case $verb in
-    observe) facts "$1"; installed ;;
+    observe) . "$here/facts.sh"; facts "$1"; installed ;;
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
     receive) receive "$@" ;;
