@@ -34,6 +34,9 @@ zoo: setup system  ## models people really have, from source to device; writes d
 
 bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/cli/start.py
+	$(BIN)/python demo/train.py inventory/demo
+	$(BIN)/python benchmarks/build/variants.py $(if $(QUICK),1,3)
+	$(BIN)/python benchmarks/build/calibration.py
 	$(BIN)/python benchmarks/facts/device_time.py
 	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick)
 	$(BIN)/python benchmarks/ssh/load.py $(if $(QUICK),--devices 100)

@@ -114,12 +114,12 @@ class Model(Value):
     @model_validator(mode="before")
     @classmethod
     def _named_variants(cls, raw: Any) -> Any:
-        """Let ``variants`` be a list of names, or a mapping of names to what differs."""
+        """Let ``variants`` be a list of names, or names with what differs: a mapping, or in the list."""
         if not isinstance(raw, Mapping):
             return raw
         given = raw.get("variants", list(DEFAULT))
         if isinstance(given, list):
-            made = [_variant(name, {}, index) for index, name in enumerate(given)]
+            made = [_variant(*_entry(each), index) for index, each in enumerate(given)]
         elif isinstance(given, Mapping):
             made = [_variant(name, more, name) for name, more in given.items()]
         else:
@@ -144,6 +144,13 @@ class Model(Value):
 
 
 _VARIANTS = f"known variants: {', '.join(BUILDABLE)}"
+
+
+def _entry(each: Any) -> tuple[Any, Any]:
+    """A name in a list, or ``- name: {…}``, with what differs."""
+    if isinstance(each, Mapping) and len(each) == 1:
+        return next(iter(each.items()))
+    return each, {}
 
 
 def _variant(name: Any, more: Any, at: str | int) -> Any:
