@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.deploy.cargo import Pieces
 from orchestrator.deploy.deliver import Damaged, deliver
-from orchestrator.deploy.errand import Door, Errand, Interrupted
+from orchestrator.deploy.errand import Door, Errand, Interrupted, no_gateway
 from orchestrator.deploy.hands import DeviceRefused, Hands
 from orchestrator.deploy.switch import there, with_lease
 from orchestrator.deploy.visit import Reach
@@ -112,7 +112,7 @@ class _Relay:
             bytes_sent=0,
             sent_as=[],
             watch=lambda where: errand.watch(replace(where, device=errand.step.device)),
-            relay=lambda errand, names, seen_at: None,
+            relay=no_gateway,
         )
         hands = self._hands()
         answer = with_lease(hands, own)
