@@ -426,7 +426,7 @@ smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
     command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
     said=$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1)
     say ended $?
-    say smoke "$(echo "$said" | tail -n 1)"
+    say smoke "$(printf '%s\n' "$said" | tail -n 1)"
 }
 
 activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
