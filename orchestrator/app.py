@@ -193,7 +193,8 @@ class Fleet:
         known = self.ledger.manifests()
         names = list(models) or sorted({*self.site.models, *(model for model, _ in known)})
         seen = self.observe(devices, watch)
-        wishes = to_roll_back(devices, names, to, seen, known, self.site.inventory.profiles)
+        profiles = self.site.inventory.profiles
+        wishes = to_roll_back(devices, names, to, seen, known, profiles, playbook.proof)
         return plan(Intent.ROLLBACK, target, playbook, wishes, seen, self._profiles(devices))
 
     def changed_since(self, plan: Plan) -> tuple[Skip, ...]:
@@ -298,6 +299,7 @@ class Fleet:
             lock=self.site.lock(),
             latencies=self.ledger.latencies(),
             objective=playbook.objective,
+            proof=playbook.proof,
         )
 
     def _meant(self, models: Sequence[str]) -> list[tuple[Model, frozenset[str]]]:

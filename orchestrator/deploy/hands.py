@@ -151,6 +151,13 @@ class Hands:
         done = self.transport.stream(source, argv, timeout_s=timeout_s, sent=sent)
         return self._answer(verb, done.status, done.stdout, done.stderr)
 
+    def take(self, verb: str, *args: str, timeout_s: float) -> bytes:
+        """Run a verb that puts bytes behind its answer; the script is there already."""
+        done = self.transport.run(self._argv(verb, args), timeout_s=timeout_s)
+        self._answer(verb, done.status, done.stdout, done.stderr)
+        _, _, rest = done.stdout.partition(_BEGIN.encode())
+        return rest.partition(f"{_END}\n".encode())[2]
+
     def _argv(self, verb: str, args: Sequence[str]) -> list[str]:
         start = ["sh", "-c", _START, "fleet", self.device.storage_root, self.scripts.name]
         return [*start, verb, *args]

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.inventory.facts import DeclaredFacts
+from orchestrator.inventory.runner import Proof, Runner
 from orchestrator.values import Labels, Name, Value
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\[:][A-Za-z0-9._:%\[\]-]*$")]
@@ -43,6 +44,8 @@ class Device(Value):
     labels: Labels = ()
     facts: DeclaredFacts = DeclaredFacts()
     python: str = "python3"
+    runner: Runner | None = None
+    proof: Proof = Proof.COMPARED
     storage_root: StorageRoot = "~/.fleet"
     via: Name | None = None
     link: Link = Link.AUTO

@@ -528,7 +528,7 @@ discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
 
 echo "=fleet 1="
 case $verb in
-    observe) . "$here/facts.sh"; facts "$1"; installed ;;
+    observe) . "$here/facts.sh"; facts "$@"; installed ;;
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
     receive) receive "$@" ;;
@@ -537,6 +537,7 @@ case $verb in
     serve) serve "$@" ;;
     fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
+    cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
     drop) drop "$@" ;;

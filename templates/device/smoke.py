@@ -238,7 +238,9 @@ def child(folder, runtime):
 
 def bundles(runtime):
     """Where `fleet bootstrap` has put a runtime, if it has; the runtime's own numpy lies there too."""
-    place = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../runtimes"))
+    place = os.path.abspath(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../runtimes")
+    )
     try:
         found = sorted(n for n in os.listdir(place) if n.startswith(runtime + "-"))
     except OSError:
