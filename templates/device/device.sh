@@ -522,7 +522,7 @@ drop() { # drop MODEL RELEASE OWNER: a kept release whose bytes are no longer wh
 
 discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
     use_model "$1" "$2"
-    rm -rf "$part"
+    rm -rf "$part" "$m/staging/$release.run"
     leave "$3"
 }
 

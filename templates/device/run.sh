@@ -30,6 +30,7 @@ run() { # run MODEL RELEASE OWNER DEADLINE_S FILE CASES WORD…: once for each c
     [ -d "$folder" ] || refuse no-release "$release is not on the device"
     last=$(($(date +%s) + $4)) file=$folder/$5 count=$6
     shift 6
+    [ "$count" != 0 ] || rm -rf "$runs"
     limits
     killed=$(oom_kills)
     case=0
@@ -94,6 +95,8 @@ attempt() { # attempt WORD…: with paths for placeholders, until it ends or the
     grouped sh -c "$guard" "$place" "$seconds" "$kept" </dev/null >/dev/null 2>&1 &
     guards=$!
     wait "$kept"
+    status=$?
+    [ -e "$place/ended" ] || [ -e "$place/late" ] || echo "$status" >"$place/ended"
     kill -9 "-$guards" "-$kept" 2>/dev/null
     wait
 } 2>/dev/null
