@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
+    from orchestrator.provision import Provision
 
 
 class Fleet:
@@ -78,6 +79,13 @@ class Fleet:
     def field(self) -> Field:
         """The devices out there, and the sessions with them."""
         return Field(self.site, lambda: self.ledger.facts())
+
+    @cached_property
+    def provision(self) -> "Provision":
+        """The runtimes that are brought to devices."""
+        from orchestrator.provision import Provision
+
+        return Provision(self.site, self.field)
 
     # --- what is built -------------------------------------------------------------------
 

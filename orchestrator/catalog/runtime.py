@@ -87,13 +87,14 @@ class Adapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InPython:
-    """A package of the device's Python, not older than `least`; `wheel` is what an index calls it."""
+    """A package of a Python from `python` on, not older than `least`; `wheel` is an index's name for it."""
 
     runtime: Runtime
     needs: str
     module: str
     wheel: str
     least: tuple[int, ...] = ()
+    python: tuple[int, int] = (3, 6)
 
     def refusal(self, profile: Profile, facts: Facts | None) -> str:
         """It is not there, or it is too old."""
@@ -184,6 +185,7 @@ LITERT = InPython(
     "Python with ai-edge-litert and numpy",
     "ai_edge_litert.interpreter",
     "ai-edge-litert",
+    python=(3, 9),
 )
 ONNXRUNTIME = InPython(
     Runtime.ONNXRUNTIME, "Python with onnxruntime and numpy", "onnxruntime", "onnxruntime"

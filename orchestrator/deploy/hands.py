@@ -75,6 +75,10 @@ _REFUSALS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "locked": (("DEPLOY", "LEASE", "HELD"), "wait for the other controller to finish"),
     "lease-lost": (("DEPLOY", "LEASE", "LOST"), "run the same command again"),
     "transfer": (("DEPLOY", "TRANSFER", "WRITE"), "check the disk of {device}"),
+    "runtime": (
+        ("BOOTSTRAP", "RUNTIME", "BROKEN"),
+        "nothing was changed; see what is missing on {device}: ssh in, and import it by hand",
+    ),
     "no-python": (
         ("DEPLOY", "SMOKE", "NO_PYTHON"),
         "install Python on {device}, or name it: python: /path in the inventory",

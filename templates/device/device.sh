@@ -538,6 +538,7 @@ case $verb in
     fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
     cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
+    bundle_*) . "$here/bundle.sh"; "$verb" "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
     drop) drop "$@" ;;

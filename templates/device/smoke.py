@@ -147,8 +147,7 @@ def evidence(runtime, out, err, status):
 def versions(runtime):
     """Of Python, numpy and the runtime, without importing what may have crashed just now."""
     here = os.path.dirname(os.path.abspath(__file__))
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    sys.path[:0] = [here, *bundles(runtime)]
     try:
         from runtimes import runtimes
 

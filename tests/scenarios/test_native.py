@@ -5,28 +5,18 @@ as a package, so a script stands for it that prints what a real one printed.
 """
 
 import importlib.util
-import json
-import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scale import offer_tflite
 
-from orchestrator.app import Fleet
-from orchestrator.artifact.golden import GoldenSet, Tolerance
-from orchestrator.artifact.lock import Lock, LockedArtifact, LockedModel, Status
-from orchestrator.build.store import Store
-from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Preprocessing
-from orchestrator.catalog.variant import Format
 from orchestrator.lab.errors import NoTierWorks, SshdMissing, UserlandMissing
 from orchestrator.lab.lab import Lab
-from orchestrator.values import sha256
 
 HERE = Path(__file__).parent
-DATA = HERE.parents[1] / "orchestrator" / "selftest" / "data"
 USERLANDS = ("busybox-bare", "toybox-bare")
 SHARED = "/opt/fleet-lab/shared"
 PLACES = ["{model}", "{inputs}", "{outputs}"]
@@ -40,7 +30,8 @@ INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
 INFO: Initialized session in 12.75ms.
 INFO: count=37 first=14744 curr=15520 min=13164 max=18295 avg=13764.3 std=967
 INFO: count=74 first=14850 curr=13315 min=13105 max=15765 avg=13520.2 std=470
-INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764.3, Inference (avg): 13520.2
+INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764.3, \
+Inference (avg): 13520.2
 """
 
 
@@ -104,6 +95,7 @@ def test_a_device_without_python_is_proved_by_a_program_of_the_sites_own(site, b
     assert smoke["worst_output"] == "y"
     assert smoke["p50_ms"] > 0
     assert smoke["rss_mib"] > 5
+    assert site.fleet.ledger.facts()[bare].python is None
     assert found == {bare: "match"}
     assert (back.outcome["status"], back.outcome["release"]) == ("succeeded", old)
     assert (site.linked(bare), site.linked(bare, "previous")) == (old, new)
@@ -214,34 +206,7 @@ def running(word: str) -> list[str]:
 @pytest.fixture
 def with_tflite(site) -> str:
     """A TFLite version in the catalog and the lock; its release."""
-    store = Store(site.folder / ".fleet" / "store")
-    model, golden = (DATA / "add_one.tflite").read_bytes(), (DATA / "golden.npz").read_bytes()
-    artifact = LockedArtifact(
-        variant="tflite-float32",
-        key=sha256(b"key"),
-        status=Status.ACCEPTED,
-        format=Format.TFLITE,
-        sha256=store.add(model),
-        size_bytes=len(model),
-        figures=Figures(size_bytes=len(model), accuracy=1.0, p50_ms=0.01, samples=2),
-        golden=GoldenSet(
-            sha256=store.add(golden),
-            size_bytes=len(golden),
-            cases=2,
-            tolerances=(Tolerance(output="y", max_abs_diff=1e-6),),
-        ),
-    )
-    locked = LockedModel(
-        name="scale",
-        version="1.0",
-        source=sha256(model),
-        preprocessing=Preprocessing(),
-        artifacts=(artifact,),
-    )
-    entry = {"source": "scale.tflite", "version": "1.0", "variants": ["tflite-float32"]}
-    (site.inventory / "models.yaml").write_text(json.dumps({"models": {"scale": entry}}))
-    Fleet(site.folder).site.write_lock(Lock(models=(locked,)))
-    return locked.manifest("tflite-float32").release
+    return offer_tflite(site.folder, "1.0")
 
 
 @pytest.fixture
@@ -283,10 +248,3 @@ def test_the_playbook_may_be_content_with_less_as_well(site, with_tflite, benchm
     done = site.deploy(benchmarking, "--playbook", "modest")
 
     assert done.outcome["status"] == "succeeded", done.said
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="NO OTHER LOADER IS KNOWN HERE")
-def test_the_runner_really_has_no_python_behind_it(site, bare):
-    seen = site.run("facts", "-t", bare, "--refresh", "-o", "json").data[0]["facts"]
-
-    assert seen["python"] is None
