@@ -49,6 +49,10 @@ def up(
             "busybox, busybox-bare, toybox, toybox-bare (bare: without Python)."
         ),
     ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(help="Real programs of another architecture, run by an emulator: aarch64."),
+    ] = None,
     storage: Annotated[
         str,
         typer.Option(help="What /home lies on, and its MiB: tmpfs:96, or ext4:24 for power cuts."),
@@ -59,14 +63,17 @@ def up(
     """Start the lab: Jetsons, Pis and phones, each a real SSH server with its own files."""
     with opened(site, output) as (fleet, screen):
         from orchestrator.lab.spec import storage_named
+        from orchestrator.lab.userland import of_arch
 
+        lands = (*(userland or []), *(of_arch(name) for name in arch or []))
         with screen.progress(devices, "booting") as bar:
             status = fleet.lab.up(
                 devices,
                 tier=tier,
-                userlands=tuple(userland or ["host"]),
+                userlands=lands or ("host",),
                 storage=storage_named(storage),
                 on_boot=lambda name: bar.step(),
+                on_fetch=screen.note,
             )
         _show(screen, status)
 

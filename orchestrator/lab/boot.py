@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.lab import linux
+from orchestrator.lab.foreign import register
 from orchestrator.lab.linux import Mount, Namespace
 from orchestrator.lab.root import build_root
 from orchestrator.lab.spec import DEVICE_UID, DeviceSpec, Places, Sort, Spec, Tier
@@ -158,7 +159,11 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
     linux.mount("tmpfs", root, "tmpfs", options="mode=755,size=32m")
     build_root(root, spec, device, places)
     _kernel(root)
-    for path, content in proc_fixtures(device, Tier.NAMESPACES).items():
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    if found := spec.foreign(device.userland):
+        register(found, root / "proc")
+        env |= found.environment
+    for path, content in proc_fixtures(spec, device, Tier.NAMESPACES).items():
         put(root / OWN, {path: content})
         linux.bind(root / OWN / path, root / path)
     linux.set_hostname(device.name)
@@ -170,7 +175,7 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
     nothing = os.open("/dev/null", os.O_RDONLY)
     for source_fd, target_fd in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source_fd, target_fd)
-    os.execve(argv[0], argv, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
+    os.execve(argv[0], argv, env)
 
 
 def _kernel(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which programs a device has: whole Debian, another shell, or BusyBox or toybox and nothing else."""
+"""Which programs a device has: a whole system's, another shell, or BusyBox or toybox and nothing else."""
 
 import os
 import shutil
@@ -24,7 +24,10 @@ _PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Userland:
-    """One set of programs. `tools` is ``host`` for all of this machine's, or the one that is all."""
+    """One set of programs. `tools` is ``host`` for a whole system's, or the one that is all.
+
+    `arch` is Debian's name of another architecture, of which that system is; empty for this machine.
+    """
 
     name: str
     says: str
@@ -32,6 +35,7 @@ class Userland:
     shell: str = ""
     server: str = "sshd"
     python: bool = True
+    arch: str = ""
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -63,8 +67,13 @@ USERLANDS = {
         ),
         Userland("toybox", "toybox and mksh alone, as on Android, and Python", "toybox", "mksh"),
         Userland("toybox-bare", "toybox and mksh alone, no Python", "toybox", "mksh", python=False),
+        Userland("aarch64", "Debian for arm64, run by an emulator", arch="arm64"),
     )
 }
+
+
+ARCHS = {"aarch64": "aarch64"}
+"""What people call an architecture → the userland of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,17 @@ def userland(name: str) -> Userland:
     if name not in USERLANDS:
         raise LabError(f"no userland named {name!r}", hint=f"one of: {', '.join(USERLANDS)}")
     return USERLANDS[name]
+
+
+def of_arch(name: str) -> str:
+    """The userland of an architecture.
+
+    Raises:
+        LabError: there is none.
+    """
+    if name not in ARCHS:
+        raise LabError(f"no devices of architecture {name!r}", hint=f"one of: {', '.join(ARCHS)}")
+    return ARCHS[name]
 
 
 def found(names: Iterable[str]) -> tuple[Program, ...]:
