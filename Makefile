@@ -23,6 +23,7 @@ check: setup  ## style, types, import contracts, generated pages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/reference.py --check
+	$(BIN)/python docs/devices.py --check
 
 format: setup  ## put the code into its format
 	$(BIN)/ruff check --fix .
@@ -33,10 +34,16 @@ zoo: setup system  ## models people really have, from source to device; writes d
 
 bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/cli/start.py
+	$(BIN)/python demo/train.py inventory/demo
+	$(BIN)/python benchmarks/build/variants.py $(if $(QUICK),1,3)
+	$(BIN)/python benchmarks/build/calibration.py
+	$(BIN)/python benchmarks/facts/device_time.py
 	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick)
+	$(BIN)/python benchmarks/ssh/load.py $(if $(QUICK),--devices 100)
 
 docs: setup  ## the generated pages of docs/
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/devices.py
 
 setup: $(VENV)/.ready  ## an environment with exactly the locked packages
 

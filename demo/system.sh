@@ -1,8 +1,8 @@
 #!/bin/sh
 # What this machine must have: sshd for the lab, Fashion-MNIST for the demo; with the word `test`
-# also what only tests use: a browser, and the programs of other devices (BusyBox, Dropbear, toybox,
-# mksh). Installs what is missing where it may (root, or sudo without a password) and apt is there;
-# else says what to do.
+# also what only tests use: a browser, the programs of other devices (BusyBox, Dropbear, toybox,
+# mksh), file systems to break and a clock to set wrong. Installs what is missing where it may (root,
+# or sudo without a password) and apt is there; else says what to do.
 # The lab starts its own sshd processes: a service that the package would start is kept masked.
 set -u
 
@@ -16,6 +16,8 @@ if [ "${1:-}" = test ]; then
     command -v mksh >/dev/null 2>&1 || missing="$missing mksh"
     [ -x /usr/sbin/dropbear ] || missing="$missing dropbear-bin"
     [ -x /usr/sbin/mke2fs ] || missing="$missing e2fsprogs"
+    [ -x /usr/sbin/mkfs.btrfs ] || [ -x /sbin/mkfs.btrfs ] || missing="$missing btrfs-progs"
+    command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
 fi
 [ -n "$missing" ] || exit 0
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.deploy.hands import Hands, Scripts
     from orchestrator.deploy.pace import Pace
     from orchestrator.deploy.visit import Reach
+    from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
     from orchestrator.transport.lines import Lines
@@ -111,6 +112,18 @@ class Fleet:
         said = {name: o.facts for name, o in seen.items() if isinstance(o, Observed)}
         self.ledger.remember(said)
         return seen
+
+    def contradictions(self, devices: Iterable[Device]) -> "dict[str, tuple[Contradiction, ...]]":
+        """By device that has ever answered: what it denies of its inventory and its profile."""
+        from orchestrator.inventory.contradiction import contradictions
+
+        known = (self.settings.state / "ledger.db").is_file()
+        said, inventory = self.ledger.facts() if known else {}, self.site.inventory
+        return {
+            device.name: contradictions(device, inventory.profile_of(device), said[device.name])
+            for device in devices
+            if device.name in said
+        }
 
     def audit(
         self, target: str, watch: Callable[[Device], None] = lambda device: None
@@ -321,7 +334,7 @@ class Fleet:
     def _scripts(self) -> "Scripts":
         from orchestrator.deploy.hands import Scripts
 
-        names = ("device.sh", "smoke.py")
+        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "relay.py")
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
     def _reach(self, plan: Plan, claim: "Claim", pace: "Pace | None") -> "Reach":

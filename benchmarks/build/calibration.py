@@ -29,7 +29,8 @@ from orchestrator.build.quantizers import QUANTIZERS
 from orchestrator.build.runtimes import OnnxSession
 from orchestrator.build.samples import SampleSet, sample_set
 from orchestrator.build.verdict import verdict
-from orchestrator.catalog.model import Acceptance, Preprocessing
+from orchestrator.catalog.acceptance import Acceptance
+from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import BUILDABLE, Recipe
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fleet" / "wheels"

@@ -48,6 +48,7 @@ class Target:
     homes: str
     file: str
     sha256: str
+    ask: str = "cat /etc/hostname"
 
     def write(self, file: Path) -> None:
         """As JSON, which a contestant in another environment reads."""
@@ -114,6 +115,14 @@ class Farm:
             fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def memory_mib(self) -> float:
+        """What all servers use now, what they share with each other counted once."""
+        kib = 0
+        for server in self._servers:
+            lines = Path(f"/proc/{server.pid}/smaps_rollup").read_text().splitlines()
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return kib / 1024
 
     def settled(self) -> None:
         """Wait until every session has ended, so that what it used is counted."""

@@ -3,7 +3,8 @@
     python rollout.py TARGET.json AT_ONCE SIZE_BYTES
 
 Everything is real but the smoke test, which a script of the device answers at once: what a model
-takes to load is not a property of the delivery. Prints one line of JSON for each step.
+takes to load is not a property of the delivery. Prints one line of JSON for each step, with the
+number of commands that ran on devices: each is a round trip after the connection's own.
 """
 
 import json
@@ -11,6 +12,7 @@ import os
 import resource
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +25,13 @@ from orchestrator.build.store import Store
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import Format
+from orchestrator.transport.ssh import SshTransport
+from orchestrator.transport.transport import Completed
 from orchestrator.values import sha256
 
 _PYTHON = """#!/bin/sh
 case "$*" in
-*smoke.py\\ --runtimes*) echo '{"python": "3.11.2", "bits": 64, "onnxruntime": "1.20.1"}' ;;
+*runtimes.py*) echo '{"python": "3.11.2", "bits": 64, "onnxruntime": "1.20.1"}' ;;
 *smoke.py*) echo '{"passed": true, "runtime": "onnxruntime", "cases": 1, "p50_ms": 1.0}' ;;
 *) exec python3 "$@" ;;
 esac
@@ -113,9 +117,26 @@ def changed(data: bytes, one_in: int) -> bytes:
     return bytes(new)
 
 
+class Commands:
+    """Counts the commands that are run on devices from now on."""
+
+    def __init__(self) -> None:
+        self.count, self._lock, execute = 0, threading.Lock(), SshTransport._exec
+
+        def counted(session: SshTransport, *args: Any) -> Completed:
+            with self._lock:
+                self.count += 1
+            return execute(session, *args)
+
+        SshTransport._exec = counted  # type: ignore[method-assign]
+
+
+COMMANDS = Commands()
+
+
 def timed(step: str, deed: Callable[[], tuple[int, int]]) -> None:
     """Do something and say how long it took; `deed` returns devices that went well and bytes sent."""
-    cpu, began = _cpu_s(), time.perf_counter()
+    cpu, commands, began = _cpu_s(), COMMANDS.count, time.perf_counter()
     good, sent = deed()
     said = {
         "step": step,
@@ -123,6 +144,7 @@ def timed(step: str, deed: Callable[[], tuple[int, int]]) -> None:
         "cpu_s": _cpu_s() - cpu,
         "good": good,
         "bytes_sent": sent,
+        "commands": COMMANDS.count - commands,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     print(json.dumps(said), flush=True)

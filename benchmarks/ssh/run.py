@@ -31,6 +31,7 @@ SIZE = 4 << 20
 PEERS = ("asyncssh", "ssh2-python", "parallel-ssh", "fabric", "pyinfra", "ansible-core")
 AT_ONCE = {
     "fleet": (8, 16, 32),
+    "fleet-sharded": (16, 32),
     "asyncssh": (16, 32, 50),
     "ssh2-python": (16, 32, 50),
     "parallel-ssh": (16, 50),
@@ -38,7 +39,7 @@ AT_ONCE = {
     "pyinfra": (50,),
     "ansible": (50,),
 }
-USUAL = {"fleet": 16, "asyncssh": 32, "ssh2-python": 32}
+USUAL = {"fleet": 16, "fleet-sharded": 16, "asyncssh": 32, "ssh2-python": 32}
 ROUNDS = {"parallel-ssh": 3, "fabric": 3, "pyinfra": 1, "ansible": 1}
 SLOW_ROUNDS = {"parallel-ssh": 1, "fabric": 1, "pyinfra": 1, "ansible": 1}
 FASTER = {
@@ -49,6 +50,13 @@ FASTER = {
     "pyinfra": 4.0,
     "ansible": 15.0,
 }
+DEVICE = "cd && sh .fleet/bin/*/device.sh '~/.fleet'"
+LOOKS = {
+    "ask": "cat /etc/hostname",
+    "facts": f"{DEVICE} observe {{python}}",
+    "audit": f"{DEVICE} hashes",
+}
+"""What a device is asked: the last two are what `fleet facts` and `fleet audit` have it do."""
 Row = dict[str, Any]
 
 
@@ -61,8 +69,9 @@ class Bench:
         self.file.write_bytes(os.urandom(SIZE))
         self.best: dict[str, int] = {}
         self.rows: list[Row] = []
+        self.mib_in_flight: float | None = None
 
-    def target(self, devices: int) -> Path:
+    def target(self, devices: int, task: str = "push") -> Path:
         """What a contestant is told."""
         self.farm.grow(devices)
         folder = self.farm.folder
@@ -76,14 +85,16 @@ class Bench:
             *map(str, names),
             str(self.file),
             digest,
+            LOOKS.get(task, "").format(python=folder / "homes" / "python"),
         ).write(file)
         return file
 
     def once(self, who: str, task: str, devices: int, at_once: int) -> Row:
         """One contestant, one task, once."""
-        python = sys.executable if who == "fleet" else str(self.peers / "bin" / "python")
-        command = [python, str(HERE / "contest.py"), who, task, str(at_once)]
-        target = self.target(devices)
+        python = sys.executable if who.startswith("fleet") else str(self.peers / "bin" / "python")
+        sort = "ask" if task in LOOKS else task
+        command = [python, str(HERE / "contest.py"), who, sort, str(at_once)]
+        target = self.target(devices, task)
         before = self.farm.cpu_s()
         done = subprocess.run([*command, str(target)], capture_output=True, text=True, timeout=1800)
         self.farm.settled()
@@ -160,8 +171,11 @@ class Verdicts:
         self.all: list[Row] = []
         for devices in (50, 200):
             self._push(devices)
-            self._ask(devices)
-        self._rollouts()
+            for task in LOOKS:
+                self._ask(task, devices)
+            self._rollouts(devices)
+        if bench.mib_in_flight is not None:
+            self._judge("MiB for each device in flight", bench.mib_in_flight, at_most=1.0)
         each = [row["wall_s"] / row["devices"] for row in growth]
         if len(each) > 1:
             middle = statistics.mean(each)
@@ -194,27 +208,33 @@ class Verdicts:
         if devices == 200:
             self._judge("push × 200: peak MiB", ours["peak_mib"], at_most=120.0)
 
-    def _ask(self, devices: int) -> None:
-        ours, threads = (self.bench.of(who, "ask", devices) for who in ("fleet", "ssh2-python"))
+    def _ask(self, task: str, devices: int) -> None:
+        ours, threads = (self.bench.of(who, task, devices) for who in ("fleet", "ssh2-python"))
         if ours and threads:
             ratio = ours["wall_s"] / threads["wall_s"]
-            self._judge(f"ask × {devices}: wall ÷ ssh2-python's", ratio, at_most=1.3)
-        self._faster("ask", devices, "pyinfra", 1.0)
-        self._faster("ask", devices, "ansible", 8.0)
+            self._judge(f"{task} × {devices}: wall ÷ ssh2-python's", ratio, at_most=1.3)
+        self._faster(task, devices, "pyinfra", 1.0)
+        self._faster(task, devices, "ansible", 8.0)
 
-    def _rollouts(self) -> None:
+    def _rollouts(self, devices: int) -> None:
         def of(step: str) -> Row | None:
-            return self.bench.of("fleet", step, 50)
+            return self.bench.of("fleet", step, devices)
 
         if again := of("the same again"):
-            self._judge("the same again: bytes", again["bytes_sent"], at_most=0)
+            name = f"the same again × {devices}"
+            self._judge(f"{name}: bytes", again["bytes_sent"], at_most=0)
+            trips = again["commands"] / devices
+            self._judge(f"{name}: commands on each device", trips, at_most=1)
+            if devices == 200:
+                self._judge(f"{name}: peak MiB of all so far", again["peak_mib"], at_most=120)
         if delta := of("5 % changed, metered line"):
-            share = delta["bytes_sent"] / (SIZE * 50)
-            self._judge("5 % of blocks changed: share of the bytes", share, at_most=0.08)
+            share = delta["bytes_sent"] / (SIZE * devices)
+            what = f"5 % of blocks changed × {devices}: share of the bytes"
+            self._judge(what, share, at_most=0.08)
         first, back = of("first deployment"), of("rollback")
         if first and back:
             ratio = first["wall_s"] / back["wall_s"]
-            self._judge("rollback × 50: times faster than the push", ratio, at_least=3.0)
+            self._judge(f"rollback × {devices}: times faster than the push", ratio, at_least=3.0)
 
 
 def grown(bench: Bench, devices: int) -> Row:
@@ -224,6 +244,16 @@ def grown(bench: Bench, devices: int) -> Row:
     middle = {key: statistics.median(row[key] for row in tries) for key in tries[0]}
     print(f"growth: {devices:>5} devices  {middle['wall_s'] / devices * 1e3:7.1f} ms each")
     return {"devices": devices, **middle}
+
+
+def in_flight(bench: Bench) -> float:
+    """MiB of the controller for each more device that gets bytes at the same time."""
+    few, many = 8, 40
+    tries = [(bench.once("fleet", "push", 80, n)["peak_mib"], n) for n in (few, many) * 3]
+    peaks = {n: statistics.median(peak for peak, of in tries if of == n) for n in (few, many)}
+    each = (peaks[many] - peaks[few]) / (many - few)
+    print(f"memory: {each:.2f} MiB for each device in flight")
+    return each
 
 
 def environment(folder: Path) -> Path:
@@ -278,11 +308,17 @@ def measured(bench: Bench, asked: argparse.Namespace, growth: list[Row]) -> Iter
     yield
     if quick:
         return
-    bench.compare("push", 200, (*few, "parallel-ssh", "fabric"))
+    bench.compare("push", 200, everyone)
     yield
-    bench.compare("ask", 200, few)
+    bench.deploy(200, 3)
     yield
-    bench.deploy(200, 1)
+    lookers = tuple(w for w in ("ssh2-python", "pyinfra", "ansible") if w not in asked.without)
+    bench.compare("ask", 200, tuple(dict.fromkeys((*few, *lookers))))
+    yield
+    for task in ("facts", "audit"):  # over what the last deployment left there
+        bench.compare(task, 200, lookers)
+        yield
+    bench.mib_in_flight = in_flight(bench)
     yield
     for devices in (10, 50, 200, 1000):
         growth.append(grown(bench, devices))

@@ -164,8 +164,6 @@ def _flattened(
     """Every place of every channel becomes a channel."""
     _check_last(layer)
     shape = tuple(layer.input.shape[1:])
-    if None in shape:
-        raise Unprunable(f"layer {layer.name!r} flattens a shape that is open: {shape}")
     places = np.arange(int(np.prod(shape))).reshape(shape)
     return config, arrays, places[..., left].ravel()
 

@@ -6,8 +6,9 @@ from pydantic import Field, TypeAdapter
 
 from orchestrator.artifact.golden import Tolerance
 from orchestrator.artifact.mixture import Block, Mixture
+from orchestrator.catalog.acceptance import Acceptance, Metric
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Acceptance, Metric, Preprocessing
+from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.pruning import Pruning, Sparsity
 from orchestrator.catalog.variant import Recipe
 from orchestrator.values import Value

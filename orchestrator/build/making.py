@@ -29,7 +29,7 @@ from orchestrator.build.recipes import (
 )
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Job, Workers
-from orchestrator.catalog.model import Acceptance
+from orchestrator.catalog.acceptance import Acceptance
 from orchestrator.catalog.variant import Recipe
 
 

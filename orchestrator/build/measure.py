@@ -15,8 +15,8 @@ from orchestrator.build.jobs import Measure, Measured
 from orchestrator.build.metrics import Comparison, compared, scorer
 from orchestrator.build.runtimes import Arrays, Session, opened
 from orchestrator.build.samples import SampleSet, sample_set
+from orchestrator.catalog.acceptance import MetricName
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import MetricName
 from orchestrator.catalog.variant import Recipe
 
 MOST_SAMPLES = 2000

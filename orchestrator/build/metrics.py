@@ -20,7 +20,7 @@ from orchestrator.build.ranking import Auc, Detections, truth_of_boxes
 from orchestrator.build.runtimes import Arrays
 from orchestrator.build.samples import SampleSet
 from orchestrator.build.tensors import Tensor, written
-from orchestrator.catalog.model import Metric, MetricName
+from orchestrator.catalog.acceptance import Metric, MetricName
 
 RESAMPLES = 500
 """Bootstrap resamples; the seed is fixed, so equal outputs give equal intervals."""
@@ -212,7 +212,7 @@ def _errors(outputs: tuple[Tensor, ...], samples: SampleSet, file: str) -> PerSa
         if want.size != have.size:
             raise BadData(
                 f"{keys[name]!r} has the shape {written(want.shape)} a sample, and output "
-                f"{name!r} {written(have.shape)}",
+                f"{name!r} {written(have.shape[1:])}",
                 file=file,
             )
         return np.asarray((have.ravel() - want.ravel()) ** 2)

@@ -9,7 +9,7 @@ from orchestrator.build.failures import BadData
 from orchestrator.build.runtimes import Arrays
 from orchestrator.build.samples import SampleSet
 from orchestrator.build.tensors import Tensor
-from orchestrator.catalog.model import Metric, MetricName
+from orchestrator.catalog.acceptance import Metric, MetricName
 
 OVERLAP = 0.5
 """Intersection over union from which a detection counts as right."""

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from orchestrator.build.failures import MissingTool
 from orchestrator.build.source_files import SAVED_MODEL
-from orchestrator.catalog.model import Acceptance, Preprocessing
+from orchestrator.catalog.acceptance import Acceptance
+from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.variant import Format, Precision, Recipe
 from orchestrator.values import Sha256, Value, canonical, digest
 

@@ -65,13 +65,14 @@ def read_arrays(samples: Samples, file: str) -> Arrays:
         BadData: no such file, or not a readable ``.npz`` of plain arrays.
     """
     try:
-        with np.load(Path(samples.folder) / file, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise BadData(
-                    "one bare array, and arrays with names were expected",
-                    file=file,
-                    hint="write it with numpy.savez(file, x=..., y=...)",
-                )
+        found = np.load(Path(samples.folder) / file, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise BadData(
+                "one bare array, and arrays with names were expected",
+                file=file,
+                hint="write it with numpy.savez(file, x=..., y=...)",
+            )
+        with found as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         raise BadData("no such file", file=file, hint="correct its path in models.yaml") from error

@@ -2,8 +2,8 @@
 
 from orchestrator.artifact.lock import Status
 from orchestrator.build.gate import Interval, Verdict, judged
+from orchestrator.catalog.acceptance import Acceptance
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Acceptance
 
 NO_CALIBRATION = (
     "no calibration data: name some under data.calibration (100 real samples are enough)"

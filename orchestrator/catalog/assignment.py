@@ -169,15 +169,32 @@ def assign(
 def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | str:
     """The runtime that would run a variant on a device, or the reason why none does."""
     variant = offer.variant
-    arch = facts.arch if facts and facts.arch else profile.arch
+    arch = facts.userland_arch if facts and facts.arch else profile.arch
     ram_mib = facts.ram_mib if facts and facts.ram_mib else profile.ram_mib
     if offer.blocked:
         return offer.blocked
     if variant.archs and arch not in variant.archs:
         return f"runs on {', '.join(variant.archs)}, and this is {arch}"
+    if not variant.archs and _lacks_neon(arch, facts):
+        return (
+            f"{arch} without NEON: the published runtimes for 32-bit Arm would die of SIGILL; "
+            f"where you have built one yourself, say archs: [{arch}]"
+        )
     if variant.needs_mib > ram_mib:
         return f"needs {variant.needs_mib} MiB of memory, and there are {ram_mib}"
     return _runtime(variant, profile, facts)
+
+
+def _lacks_neon(arch: str, facts: Facts | None) -> bool:
+    """Whether this is an Arm processor that ARMv7 code with NEON kills; it is silent before that.
+
+    Seen on Raspberry Pi Zero and 1: github.com/rhasspy/wyoming-openwakeword/issues/9,
+    github.com/ShawnHymel/tflite-speech-recognition/issues/5.
+    """
+    if not arch.startswith("arm") or arch.startswith("arm64"):
+        return False
+    known = bool(facts and facts.cpu_features)
+    return "neon" not in facts.instructions if facts and known else arch.startswith("armv6")
 
 
 def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime | str:

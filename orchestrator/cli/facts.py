@@ -9,6 +9,7 @@ from orchestrator.cli.options import Format, Rows, Site, Target
 from orchestrator.cli.session import leave, opened
 
 if TYPE_CHECKING:
+    from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.inventory.facts import Facts
 
 _COLUMNS = {
@@ -30,7 +31,10 @@ def facts(
     output: Rows = Format.TEXT,
     site: Site = None,
 ) -> None:
-    """Show what devices said about themselves; --refresh asks them again."""
+    """Show what devices said about themselves and how long ago; --refresh asks them again.
+
+    What contradicts the inventory or the profile stands beside it.
+    """
     with opened(site, output) as (fleet, screen):
         devices = fleet.select(target)
         lost: dict[str, str] = {}
@@ -38,10 +42,9 @@ def facts(
             with screen.progress(len(devices), "asking") as bar:
                 seen = fleet.observe(devices, lambda device: bar.step())
             lost = {name: o.because for name, o in seen.items() if o.kind == "unobserved"}
-        known = fleet.ledger.facts()
-        profiles = fleet.site.inventory.profiles
+        known, denied = fleet.ledger.facts(), fleet.contradictions(devices)
         rows = [
-            _row(d.name, known.get(d.name), profiles[d.profile].arch, lost.get(d.name, ""))
+            _row(d.name, known.get(d.name), denied.get(d.name, ()), lost.get(d.name, ""))
             for d in devices
         ]
         screen.rows("facts", rows, _COLUMNS)
@@ -50,16 +53,16 @@ def facts(
         leave(Exit.DEFERRED if lost else Exit.DONE)
 
 
-def _row(name: str, facts: "Facts | None", arch: str, lost: str) -> dict[str, Any]:
+def _row(
+    name: str, facts: "Facts | None", denied: "tuple[Contradiction, ...]", lost: str
+) -> dict[str, Any]:
     from orchestrator.cli.render import age
 
     if facts is None:
         return {"device": name, "age": "never", "note": lost, "facts": None}
     notes = [f"EMULATED ({facts.emulated})"] if facts.emulated else []
-    if facts.arch != arch:
-        notes.append(f"profile says {arch}")
-    if facts.userland_bits == 32:
-        notes.append("32-bit userland")
+    notes += [each.words for each in denied]
+    notes += [f"now: {', '.join(facts.throttling)}"] if facts.throttling else []
     notes += [lost] if lost else []
     return {
         "device": name,
@@ -69,5 +72,6 @@ def _row(name: str, facts: "Facts | None", arch: str, lost: str) -> dict[str, An
         "age": age(facts.observed_at),
         "note": "; ".join(notes),
         "facts": facts.model_dump(mode="json"),
+        "contradictions": [each.model_dump(mode="json") for each in denied],
         "fingerprint": facts.fingerprint,
     }

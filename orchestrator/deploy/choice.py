@@ -18,12 +18,13 @@ class There:
     """What a device holds when a step begins.
 
     `staged` are the files of the release itself, whole or not; `releases` the others, by model and
-    name; `unpacks` says what it can decompress.
+    name; `unpacks` says what it can decompress; `gateway` is the address from which we come to it.
     """
 
     staged: Mapping[str, FileSeen]
     releases: tuple[tuple[str, str], ...] = ()
     unpacks: frozenset[str] = frozenset()
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Getting a release's bytes onto a device: what is there is not sent, and what is sent is counted."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from orchestrator.deploy.cargo import Pieces, packed
 from orchestrator.deploy.choice import Choice, There, chosen, places
@@ -38,15 +38,16 @@ class _Slow(Exception):
 def deliver(hands: Hands, errand: Errand, there: There) -> None:
     """Bring every file of the release into its staging folder, hashed there.
 
-    Bytes are looked for on the device first; a file that was cut goes on where it was; a delta or
-    compression is used where the line makes it worth while. Whatever of this fails is made good by
-    sending the files whole, once.
+    Bytes are looked for on the device first, then on its gateway where the playbook says so. A file
+    that was cut goes on where it was; a delta or compression is used where the line makes it worth
+    while. Whatever of this fails is made good by sending the files whole, once.
 
     Raises:
         Damaged: what arrived is not what was sent.
     """
     delivery = _Delivery(hands, errand, there)
     delivery.adopt()
+    delivery.fetch()
     while delivery.missing:
         choice = delivery.send()
         if delivery.missing and not choice.clever:
@@ -79,13 +80,37 @@ class _Delivery:
             return
         where = places(self.errand, self.there)
         found = [name for name in self.missing if self.wanted.get(name) in where]
-        files = self.errand.manifest.files
-        if sum(file.size_bytes for file in files if file.path in found) < _WORTH_A_TRIP:
+        if self._size(found) < _WORTH_A_TRIP:
             return
         self.errand.at("copy")
         self._look(*(word for name in found for word in (name, where[self.wanted[name]])))
         if not set(found) <= set(self.missing):
             self.errand.note("copied on the device")
+
+    def fetch(self) -> None:
+        """Have the device fetch what is missing from its gateway, which gets it once for all."""
+        names, errand = [name for name in self.missing if name in self.wanted], self.errand
+        if (size := self._size(names)) < _WORTH_A_TRIP:
+            return
+        door = errand.relay(errand, names, self.there.gateway)
+        if door is None:
+            return
+        errand.at("fetch")
+        words = (errand.step.model, errand.step.release, errand.owner, self.hands.device.python)
+        try:
+            answer = self.hands.send(
+                Pieces([f"{door.secret}\n".encode()]),
+                *("fetch", *words, door.host, door.port),
+                timeout_s=60 + size / _SLOWEST_BYTES_PER_S,
+                sent=lambda count: None,
+            )
+        except DeviceRefused as error:
+            if error.word != "transfer":
+                raise
+            self._look()
+        else:
+            self._staged(answer)
+        errand.note("not relayed" if set(names) & set(self.missing) else "relayed")
 
     def send(self) -> Choice:
         """Send what is missing, in the way that suits the largest file of it."""
@@ -193,6 +218,9 @@ class _Delivery:
 
     def _staged(self, answer: Answer) -> None:
         self.staged = {seen.path: seen for seen in map(read_file, answer.all("file"))}
+
+    def _size(self, names: Sequence[str]) -> int:
+        return sum(f.size_bytes for f in self.errand.manifest.files if f.path in names)
 
     def _data(self, name: str) -> Buffer:
         written = self.errand.manifest.written(name)

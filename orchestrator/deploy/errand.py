@@ -1,7 +1,7 @@
 """Everything one step needs, what it has found out so far, and what can end it early."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.artifact.manifest import MANIFEST, Manifest
@@ -38,13 +38,23 @@ class Progress:
     total: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a gateway hands out files, once, to whoever knows the secret."""
+
+    host: str
+    port: str
+    secret: str
+
+
 @dataclass(slots=True)
 class Errand:
     """Everything one step needs, and what it has found out so far.
 
     `known` holds every release's manifest by model and release; `stopped` tells whether to give up
     before the switch; `gone` tells of a lease's owner whether it is a controller of this site that
-    is no more. `switched` holds once the device was told to switch, `activated` once it has.
+    is no more; `relay` has the gateway, seen at an address, offer some files of the release, or says
+    that it does not (None). `switched` holds once the device was told to switch, `activated` once it has.
     """
 
     step: Switch
@@ -56,6 +66,9 @@ class Errand:
     stopped: Callable[[], bool]
     watch: Callable[[Progress], None]
     gone: Callable[[str], bool] = lambda owner: False
+    relay: "Callable[[Errand, Sequence[str], str], Door | None]" = lambda errand, names, seen_at: (
+        None
+    )
     link: Link = Link.AUTO
     bytes_per_s: float | None = None
     buckets: tuple[Bucket, ...] = ()

@@ -1,11 +1,13 @@
 """A plan carried out: wave by wave, a bounded number of devices at once, one connection each."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 
 from orchestrator.deploy.errand import Errand, Progress
+from orchestrator.deploy.relay import Relays
 from orchestrator.deploy.turns import Turns
 from orchestrator.deploy.visit import Reach, Visit
 from orchestrator.rollout.gate import Halt, judge
@@ -62,24 +64,36 @@ def execute(
     gone = {(skip.device, skip.model): skip for skip in refused}
     as_they_are = [gone.get((step.device, step.model), step) for step in plan.steps]
     keep([_unchanged(step) for step in as_they_are if not isinstance(step, Switch)])
-    halted = ""
     worker = _Worker(plan, reach, stop, watch)
     steps: dict[str, list[Switch]] = {}
     for switch in plan.switches:
         if (switch.device, switch.model) not in gone:
             steps.setdefault(switch.device, []).append(switch)
-    for wave in plan.waves:
+    with closing(worker.relays):
+        halted = _waves(worker, steps, outcomes, keep)
+    return Report(tuple(outcomes), halted)
+
+
+def _waves(
+    worker: "_Worker",
+    steps: Mapping[str, list[Switch]],
+    outcomes: Sequence[Outcome],
+    keep: Callable[[Sequence[Outcome]], None],
+) -> str:
+    """Wave after wave until a gate says halt; what it says, or nothing."""
+    halted, at_once = "", worker.plan.playbook.at_once
+    for wave in worker.plan.waves:
         work = [(name, steps[name]) for name in wave.devices if name in steps]
         if halted:
             because = "the rollout was halted before its turn"
             keep([_aborted(step, because, HALTED) for _, each in work for step in each])
             continue
-        turns = Turns(work, plan.playbook.at_once, reach.limits)
-        for new in _all(worker, turns, plan.playbook.at_once, stop):
+        turns = Turns(work, at_once, worker.reach.limits, worker.gateway)
+        for new in _all(worker, turns, at_once):
             keep(new)
         verdict = judge(wave, outcomes)
         halted = verdict.because if isinstance(verdict, Halt) else ""
-    return Report(tuple(outcomes), halted)
+    return halted
 
 
 class _Worker:
@@ -89,6 +103,7 @@ class _Worker:
         self, plan: Plan, reach: Reach, stop: threading.Event, watch: Callable[[Progress], None]
     ) -> None:
         self.plan, self.reach, self.stop, self.watch = plan, reach, stop, watch
+        self.relays = Relays(reach)
 
     def __call__(self, name: str, steps: list[Switch]) -> list[Outcome]:
         if self.stop.is_set():
@@ -107,6 +122,10 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - a bug in one worker must not take the other devices with it
             return _bug(errand, error)
 
+    def gateway(self, name: str) -> str | None:
+        """Who has to have a release before a device: its gateway, where it hands it on."""
+        return self.reach.devices(name).via if self.plan.playbook.relay else None
+
     def _errand(self, step: Switch) -> Errand:
         reach = self.reach
         device = reach.devices(step.device)
@@ -120,15 +139,14 @@ class _Worker:
             stopped=self.stop.is_set,
             watch=self.watch,
             gone=reach.claim.gone,
+            relay=self.relays.offer if self.plan.playbook.relay else lambda *_: None,
             link=self.plan.playbook.link or device.link,
             bytes_per_s=reach.rates.get(step.device),
             buckets=reach.pace.of_a_device(),
         )
 
 
-def _all(
-    worker: _Worker, turns: "Turns[list[Switch]]", at_once: int, stop: threading.Event
-) -> Iterator[list[Outcome]]:
+def _all(worker: _Worker, turns: "Turns[list[Switch]]", at_once: int) -> Iterator[list[Outcome]]:
     """Outcomes as they come, those that came at the same time together."""
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="device") as pool:
         left: dict[Future[list[Outcome]], str] = {}
@@ -139,7 +157,7 @@ def _all(
                 try:
                     done, _ = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
                 except KeyboardInterrupt as error:
-                    stop.set()
+                    worker.stop.set()
                     interrupted = error
                     continue
                 for future in done:
@@ -147,7 +165,7 @@ def _all(
                 left.update((pool.submit(worker, n, steps), n) for n, steps in turns.begin())
                 yield [outcome for future in done for outcome in future.result()]
         except BaseException:  # whoever takes the outcomes has given up: so does everybody
-            stop.set()
+            worker.stop.set()
             raise
         if interrupted is not None:
             raise interrupted

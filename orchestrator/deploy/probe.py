@@ -1,20 +1,25 @@
-"""One round trip of questions; the answers → Facts and installed releases, by pure parsers."""
+"""One round trip of questions; the answers → Facts and installed releases, by pure parsers.
+
+The questions are in templates/device/facts.sh; what a single answer means, in `inventory`.
+"""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from orchestrator.deploy.hands import Answer, BadAnswer, Hands
+from orchestrator.inventory import board, condition, software
+from orchestrator.inventory.accelerator import read_accelerators
+from orchestrator.inventory.cpu import read_cpu
 from orchestrator.inventory.facts import Facts, InstalledRuntime
 from orchestrator.inventory.profile import Runtime
 from orchestrator.rollout.drift import FileSeen, Hashed
 from orchestrator.rollout.observation import Installed, Observed
 
-_CORAL = ("1a6e:089a", "18d1:9302")
-"""USB ids of the Edge TPU before and after its first inference."""
+_ALSO = ("tensorflow", "numpy")
+"""Python packages that are no runtimes of fleet's, and worth knowing."""
 
 
 def observe(hands: Hands, now: datetime) -> Observed:
@@ -74,36 +79,83 @@ def read_file(line: str) -> FileSeen:
 
 def read_facts(answer: Answer, now: datetime) -> Facts:
     """The raw answers → Facts. What a device did not answer stays empty."""
-    software = _json(answer.one("runtimes"))
+    python = _json(answer.one("runtimes"))
     lab = _json(answer.one("lab"))
     epoch = _int(answer.one("epoch"))
+    cpu = read_cpu(answer.all("cpu"))
+    properties = board.read_properties(answer.all("prop"))
+    libc, libc_version = software.libc(answer.all("libc"))
+    l4t = software.l4t(answer.one("l4t"))
+    disk = _disk(answer.one("disk"))
+    temperatures = condition.read_temperatures(answer.all("zone"))
     return Facts(
         observed_at=now,
         arch=answer.one("arch"),
-        userland_bits=int(software.get("bits") or _int(answer.one("bits")) or 64),
+        userland_bits=_userland_bits(answer, python),
         cores=_int(answer.one("cores")) or 1,
-        cpu_features=tuple(sorted(answer.one("cpu_features").split())),
+        cpu=cpu.cores,
+        cpu_features=cpu.features,
         ram_mib=(_int(answer.one("ram_kib")) or 0) // 1024,
         ram_free_mib=(_int(answer.one("ram_free_kib")) or 0) // 1024,
-        disk_free_mib=(_available(answer.one("disk")) or 0) // 1024,
-        inodes_free=_available(answer.one("inodes")) or None,
-        os=answer.one("os").strip('"'),
+        disk_mib=disk[0] // 1024,
+        disk_free_mib=disk[1] // 1024,
+        storage=disk[2],
+        inodes_free=_disk(answer.one("inodes"))[1] or None,
+        os=board.system(answer.one("os"), properties),
         kernel=answer.one("kernel"),
-        board=answer.one("board").strip("\0 "),
-        l4t=_l4t(answer.one("l4t")),
-        power_mode=answer.one("power").partition(":")[2].strip() or None,
-        throttled=answer.one("throttled").partition("=")[2] or None,
-        temperature_c=_celsius(answer.one("temperature")),
-        accelerators=_accelerators(answer),
-        python=software.get("python"),
-        runtimes=tuple(
-            InstalledRuntime(name=runtime, version=str(software[runtime.value]))
-            for runtime in Runtime
-            if runtime.value in software
+        libc=libc,
+        libc_version=libc_version,
+        prefix=answer.one("prefix"),
+        board=board.board(answer.one("board"), answer.one("dmi"), properties, cpu.board),
+        soc=board.soc(answer.one("compatible"), properties, cpu.soc),
+        l4t=l4t,
+        power_mode=condition.power_mode(answer.all("power")),
+        throttled=condition.throttled(answer.one("throttled")),
+        temperature_c=max((each.celsius for each in temperatures), default=None),
+        temperatures=temperatures,
+        accelerators=read_accelerators(
+            answer.all("usb"),
+            answer.all("pci"),
+            answer.all("hailo"),
+            l4t=l4t is not None,
+            apex=bool(answer.one("apex")),
+            rknpu=bool(answer.one("rknpu")),
         ),
+        python=python.get("python"),
+        runtimes=tuple(
+            InstalledRuntime(name=runtime, version=str(python[runtime.value]))
+            for runtime in Runtime
+            if runtime.value in python
+        ),
+        providers=tuple(python.get("providers", ())),
+        software=_software(answer, python, l4t),
         clock_skew_s=round(epoch - now.timestamp(), 0) if epoch else 0.0,
         emulated=str(lab.get("cpu") or "yes") if lab.get("emulated") else None,
     )
+
+
+def _userland_bits(answer: Answer, python: dict[str, Any]) -> int:
+    """Python's own word first, then the C library's, then the class of the shell's ELF file."""
+    elf = {1: 32, 2: 64}.get(_int(answer.one("elf")) or 0)
+    return int(python.get("bits") or _int(answer.one("bits")) or elf or 64)
+
+
+def _software(
+    answer: Answer, python: dict[str, Any], l4t: str | None
+) -> tuple[software.Software, ...]:
+    found = software.read_software(
+        answer.all("package"),
+        answer.all("library"),
+        answer.one("cuda"),
+        answer.all("hailo"),
+        answer.one("rknn"),
+        l4t,
+    )
+    named = {name: str(python[name]) for name in _ALSO if name in python}
+    if answer.one("home").startswith("/data/data/com.termux/"):
+        named["termux"] = answer.one("termux") or "unknown"
+    more = tuple(software.Software(name=name, version=said) for name, said in named.items())
+    return tuple(sorted((*found, *more), key=lambda each: each.name))
 
 
 def read_installed(answer: Answer) -> tuple[Installed, ...]:
@@ -151,26 +203,12 @@ def _int(text: str) -> int | None:
     return int(text) if text.strip().isdigit() else None
 
 
-def _available(df_line: str) -> int | None:
-    """The last line of df ends in available, use in per cent, mount point."""
+def _disk(df_line: str) -> tuple[int, int, str]:
+    """The last line of df: total, available, and the file system where the line was not broken.
+
+    It ends in total, used, available, use in per cent, mount point; the units are as asked for.
+    """
     words = df_line.split()
-    return _int(words[-3]) if len(words) >= 4 else None
-
-
-def _l4t(line: str) -> str | None:
-    """``# R36 (release), REVISION: 4.3, …`` → ``36.4.3``."""
-    found = re.search(r"# R(\d+) \(release\), REVISION: ([\d.]+)", line)
-    return f"{found[1]}.{found[2]}" if found else None
-
-
-def _celsius(text: str) -> float | None:
-    return int(text) / 1000 if text.lstrip("-").isdigit() else None
-
-
-def _accelerators(answer: Answer) -> tuple[str, ...]:
-    found = set()
-    if answer.one("l4t"):
-        found.add("cuda")
-    if answer.one("apex") or any(usb in _CORAL for usb in answer.all("usb")):
-        found.add("edgetpu")
-    return tuple(sorted(found))
+    if len(words) < 5:
+        return 0, 0, ""
+    return _int(words[-5]) or 0, _int(words[-3]) or 0, words[0] if len(words) > 5 else ""

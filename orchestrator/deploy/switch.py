@@ -83,10 +83,8 @@ def _switch(hands: Hands, errand: Errand) -> Outcome:
 
 def _prepare(hands: Hands, errand: Errand) -> There | None:
     """Take the lease, tidy up, check space; what is there, or None if nothing is to do."""
-    step, manifest = errand.step, errand.manifest
-    need_kib = math.ceil(step.bytes_to_send / 1024) + _MARGIN_KIB
-    space = (str(need_kib), str(len(manifest.files) + 16))
-    answer = _with_lease(hands, errand, space)
+    step = errand.step
+    answer = with_lease(hands, errand)
     current = answer.one("current") or None
     found = there(answer)
     whole = {name: seen.sha256 for name, seen in found.staged.items()} == errand.wanted
@@ -115,12 +113,19 @@ def there(answer: Answer) -> There:
         staged={seen.path: seen for seen in map(read_file, answer.all("file"))},
         releases=tuple(sorted((model, release) for model, _, release in named)),
         unpacks=frozenset(answer.all("unpacks")),
+        gateway=answer.one("line").partition(" ")[0],
     )
 
 
-def _with_lease(hands: Hands, errand: Errand, space: tuple[str, str]) -> Answer:
-    """Prepare under a lease; one that a dead controller of this site still holds is ended first."""
+def with_lease(hands: Hands, errand: Errand) -> Answer:
+    """Prepare under a lease; one that a dead controller of this site still holds is ended first.
+
+    Raises:
+        DeviceRefused: somebody else is at work there, or there is no room.
+    """
     step = errand.step
+    need_kib = math.ceil(step.bytes_to_send / 1024) + _MARGIN_KIB
+    space = (str(need_kib), str(len(errand.manifest.files) + 16))
     args = (step.model, step.release, errand.owner, str(_LEASE_S), *space, hands.device.python)
     try:
         return hands.call("prepare", *args)

@@ -15,13 +15,22 @@ Limits = tuple[tuple[str, int], ...]
 
 
 class Turns(Generic[T]):
-    """Work in the order given, but nobody begins where there are enough at work already."""
+    """Work in the order given, but nobody begins where there are enough at work already.
+
+    Args:
+        after: who has to be done before a device begins, where it has work at all.
+    """
 
     def __init__(
-        self, work: Iterable[tuple[str, T]], most: int, limits: Callable[[str], Limits]
+        self,
+        work: Iterable[tuple[str, T]],
+        most: int,
+        limits: Callable[[str], Limits],
+        after: Callable[[str], str | None] = lambda name: None,
     ) -> None:
         self._waiting = [(name, item, limits(name)) for name, item in work]
-        self._most, self._limits = most, limits
+        self._most, self._limits, self._after = most, limits, after
+        self._unfinished = {name for name, _, _ in self._waiting}
         self._busy: Counter[str] = Counter()
         self._at_work = 0
 
@@ -33,7 +42,7 @@ class Turns(Generic[T]):
         waiting = []
         for name, item, limits in self._waiting:
             full = any(self._busy[place] >= most for place, most in limits)
-            if self._at_work >= self._most or full:
+            if self._at_work >= self._most or full or self._after(name) in self._unfinished:
                 waiting.append((name, item, limits))
                 continue
             self._at_work += 1
@@ -44,6 +53,7 @@ class Turns(Generic[T]):
     def end(self, name: str) -> None:
         """Somebody is done."""
         self._at_work -= 1
+        self._unfinished.discard(name)
         self._busy.subtract(place for place, _ in self._limits(name))
 
 

@@ -89,14 +89,15 @@ def attributes(inventory: Inventory, device: Device, facts: Facts | None) -> Att
     return {**found, **{key: (value,) for key, value in device.labels}}
 
 
-_NEVER_0 = ("ram_mib", "ram_free_mib", "disk_free_mib")
+_NEVER_0 = ("ram_mib", "ram_free_mib", "disk_mib", "disk_free_mib")
 """Facts in which 0 means that the device did not say."""
+_NOT_PLAIN = {"observed_at", "runtimes", "software", "temperatures", "emulated"}
 
 
 def _answers(facts: Facts) -> Attributes:
     plain = {
         key: value
-        for key, value in facts.model_dump(exclude={"observed_at", "runtimes", "emulated"}).items()
+        for key, value in facts.model_dump(exclude=_NOT_PLAIN).items()
         if value not in (None, "", ()) and not (key in _NEVER_0 and value == 0)
     }
     answers = {
@@ -104,7 +105,9 @@ def _answers(facts: Facts) -> Attributes:
     }
     if facts.runtimes:
         answers["runtimes"] = tuple(r.name.value for r in facts.runtimes)
-    return answers
+    if facts.software:
+        answers["software"] = tuple(each.name for each in facts.software)
+    return {**answers, "instructions": facts.instructions}
 
 
 @dataclass(slots=True)

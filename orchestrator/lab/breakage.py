@@ -25,6 +25,8 @@ class Breakage(StrEnum):
     DEAD_STORAGE = "dead-storage"
     READ_ONLY = "read-only"
     NO_INODES = "no-inodes"
+    QUOTA = "quota"
+    LITTLE_MEMORY = "little-memory"
     FROZEN = "frozen"
     WRONG_CLOCK = "wrong-clock"
     CROWDED = "crowded"
@@ -55,8 +57,10 @@ SAYS = {
     Breakage.DEAD_STORAGE: "every access to /home fails, as with a dead SD card (ext4)",
     Breakage.READ_ONLY: "/home is read-only, as after file system errors",
     Breakage.NO_INODES: "no file can be made any more (tmpfs)",
+    Breakage.QUOTA: "its quota is used up, and there is room all the same (btrfs)",
+    Breakage.LITTLE_MEMORY: "all its processes together may have 32 MiB; the kernel kills what wants more",
     Breakage.FROZEN: "every process stands still: it takes connections and says nothing",
-    Breakage.WRONG_CLOCK: "its `date` is in 2016",
+    Breakage.WRONG_CLOCK: "its clock stands in 2016",
     Breakage.CROWDED: "its sshd turns all but one unfinished login away (MaxStartups)",
     Breakage.NOISY: "its sshd shows a banner, and its login files print",
     Breakage.LINK_STALL: "the line stands still for ever after 20 kB",

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.lab.breakage import SAYS, Breakage, Files
 from orchestrator.lab.errors import CannotBreak
 from orchestrator.lab.spec import DEVICE_UID, DEVICE_USER, Places, Sort, Storage, Tier
-from orchestrator.lab.tree import OWN, put
+from orchestrator.lab.tree import put
 from orchestrator.lab.userland import USERLANDS
 
 QUIRKS: Mapping[Breakage, str] = {
@@ -22,13 +22,11 @@ _PROFILES = (".bashrc", ".profile", ".ssh/rc")
 _PRINTS = (
     "# lab fixture: a login file that prints\necho 'welcome to an emulated device' $((6 * 7))\n"
 )
-_DATE = """#!/bin/sh
-# Lab fixture: a clock that stands in 2016, ten years and a bit behind.
-case "$*" in
-+%s) echo "$(($(/bin/date +%s) - 320000000))" ;;
-*) /bin/date "$@" ;;
-esac
-"""
+_LITTLE_MIB = 32
+"""Enough for a server, a session and a shell; not for an inference runtime."""
+_FAKETIME = "*/faketime/libfaketime.so.1"
+_BEHIND = "FAKETIME=-3700d"
+"""Ten years and a bit: a board without a clock of its own, before it has asked anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +80,16 @@ def undo(bench: Bench, broken: tuple[Breakage, ...]) -> tuple[str, ...]:
         elif how is Breakage.READ_ONLY:
             bench.tell("remount", read_only=False)
             done.append("made /home writable")
+        elif how is Breakage.QUOTA:
+            bench.tell("quota", used_up=False)
+            done.append("raised its quota")
+        elif how is Breakage.LITTLE_MEMORY:
+            bench.tell("relieve")
+            done.append("gave it memory")
         elif how is Breakage.NO_INODES:
             bench.tell("inodes", most=bench.storage.inodes)
             done.append("gave it inodes")
-        elif how is Breakage.WRONG_CLOCK:
-            (bench.root() / OWN / "bin/date").unlink(missing_ok=True)
-            done.append("set the clock")
-        elif how is Breakage.DEAD_STORAGE or how in QUIRKS:
+        elif how in (Breakage.DEAD_STORAGE, Breakage.WRONG_CLOCK, *QUIRKS):
             bench.places.quirks(bench.files.name).unlink(missing_ok=True)
             if how is Breakage.NOISY:
                 _silence(bench)
@@ -127,32 +128,59 @@ def _no_inodes(bench: Bench) -> None:
     bench.tell("inodes", most=space.f_files - space.f_ffree)
 
 
+def _quota(bench: Bench) -> None:
+    if bench.storage.sort is not Sort.BTRFS:
+        raise CannotBreak(
+            f"{bench.files.name!r} keeps /home on {bench.storage.sort}",
+            hint="quota needs btrfs: fleet lab down, then fleet lab up --storage btrfs:64 (root)",
+        )
+    bench.tell("quota", used_up=True)
+
+
+def _little_memory(bench: Bench) -> None:
+    if os.geteuid() != 0:
+        raise CannotBreak(
+            f"{bench.files.name!r}: control groups are for root here",
+            hint="start the lab as root, or break it in another way",
+        )
+    bench.tell("memory", mib=_LITTLE_MIB)
+
+
 def _freeze(bench: Bench) -> None:
     bench.tell("freeze")
 
 
 def _wrong_clock(bench: Bench) -> None:
-    if USERLANDS[bench.userland].tools == "busybox":
+    """Load libfaketime into every program of every session; the kernel's clock is everybody's."""
+    name, found = bench.files.name, sorted(Path("/usr/lib").glob(_FAKETIME))
+    if not found:
         raise CannotBreak(
-            f"{bench.files.name!r} is BusyBox: its shell has a `date` of its own",
+            "libfaketime is not on this machine", hint="install it: apt-get install faketime"
+        )
+    shown = bench.root() / str(found[0]).lstrip("/")
+    if USERLANDS[bench.userland].tools == "busybox" or not shown.exists():
+        raise CannotBreak(
+            f"{name!r}: libfaketime cannot be loaded into programs of {bench.userland!r}",
             hint="wrong-clock needs another userland: fleet lab up --userland dash",
         )
-    put(bench.root() / OWN / "bin", {"date": _DATE.encode()}, mode=0o755)
+    config = (bench.root() / "etc/ssh/sshd_config").read_text().splitlines()
+    (env,) = [line for line in config if line.startswith("SetEnv ")]
+    _quirk(bench, Breakage.WRONG_CLOCK, f"{env} LD_PRELOAD={found[0]} {_BEHIND}\n")
 
 
-def _quirk(bench: Bench, how: Breakage) -> None:
+def _quirk(bench: Bench, how: Breakage, lines: str) -> None:
     if USERLANDS[bench.userland].server != "sshd":
         raise CannotBreak(
             f"{bench.files.name!r} runs Dropbear", hint=f"{how} needs OpenSSH: --userland dash"
         )
     quirks = bench.places.quirks(bench.files.name)
     quirks.parent.mkdir(exist_ok=True)
-    quirks.write_text(QUIRKS[how])
+    quirks.write_text(lines)
     _reboot(bench)
 
 
 def _noisy(bench: Bench) -> None:
-    _quirk(bench, Breakage.NOISY)
+    _quirk(bench, Breakage.NOISY, QUIRKS[Breakage.NOISY])
     put(bench.root(), {"etc/issue.net": BANNER.encode()})
     for name in _PROFILES:
         file = bench.files.home / DEVICE_USER / name
@@ -185,8 +213,10 @@ _DEEDS: Mapping[Breakage, Callable[[Bench], None]] = {
     Breakage.DEAD_STORAGE: _die,
     Breakage.READ_ONLY: _seal,
     Breakage.NO_INODES: _no_inodes,
+    Breakage.QUOTA: _quota,
+    Breakage.LITTLE_MEMORY: _little_memory,
     Breakage.FROZEN: _freeze,
     Breakage.WRONG_CLOCK: _wrong_clock,
-    Breakage.CROWDED: lambda bench: _quirk(bench, Breakage.CROWDED),
+    Breakage.CROWDED: lambda bench: _quirk(bench, Breakage.CROWDED, QUIRKS[Breakage.CROWDED]),
     Breakage.NOISY: _noisy,
 }

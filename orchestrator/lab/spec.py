@@ -32,6 +32,7 @@ class Sort(StrEnum):
 
     TMPFS = "tmpfs"
     EXT4 = "ext4"
+    BTRFS = "btrfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ def storage_named(text: str) -> Storage:
     """``ext4:24`` → an ext4 image of 24 MiB.
 
     Raises:
-        LabError: it is not ``tmpfs`` or ``ext4``, with a number of MiB from 4 to 4096 or without.
+        LabError: it is no sort of storage, with a number of MiB from 4 to 4096 or without.
     """
     sort, _, mib = text.partition(":")
     size = int(mib) if mib.isdigit() else HOME_MIB
     if sort not in tuple(Sort) or not 4 <= size <= 4096 or (mib and not mib.isdigit()):
-        raise LabError(f"no storage {text!r}", hint="say tmpfs, tmpfs:96, ext4 or ext4:24 (MiB)")
+        raise LabError(
+            f"no storage {text!r}", hint="say tmpfs, tmpfs:96, ext4:24 or btrfs:64 (MiB)"
+        )
     return Storage(Sort(sort), size)
 
 

@@ -34,11 +34,11 @@ def attach(places: Places, device: DeviceSpec, *, as_root: bool) -> None:
         linux.mount("tmpfs", home, "tmpfs", options=_tmpfs_options(device.storage))
     else:
         if not as_root:
-            raise OSError("an ext4 image as storage needs root: fleet lab up --storage tmpfs")
+            raise OSError("an image as storage needs root: fleet lab up --storage tmpfs")
         image = places.devices / device.name / "home.img"
         if not image.exists():
-            _make_image(image, device.storage)
-        _ran("mount", "-t", "ext4", "-o", "loop,errors=continue", str(image), str(home))
+            _MAKERS[device.storage.sort](image, device.storage)
+        _ran("mount", "-t", device.storage.sort, "-o", _OPTIONS[device.storage.sort], image, home)
     user = home / "pi"
     if not user.exists():
         user.mkdir()
@@ -91,6 +91,16 @@ def limit_inodes(places: Places, device: DeviceSpec, most: int) -> None:
     linux.mount("none", home, "tmpfs", int(Mount.REMOUNT), options)
 
 
+def limit_bytes(places: Places, device: DeviceSpec, *, used_up: bool) -> None:
+    """Have a device's quota used up, with room in its file system all the same (btrfs)."""
+    home = places.devices / device.name / "home"
+    if used_up:
+        _ran("btrfs", "quota", "enable", home)
+        _ran("btrfs", "qgroup", "limit", "1", home)
+    else:
+        _ran("btrfs", "quota", "disable", home)
+
+
 def _in_use(image: Path) -> bool:
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):  # let go of just now
@@ -104,15 +114,31 @@ def _tmpfs_options(storage: Storage) -> str:
     return f"mode=755,size={storage.mib}m{inodes}"
 
 
-def _make_image(image: Path, storage: Storage) -> None:
-    with image.open("wb") as file:
-        file.truncate(storage.mib << 20)
+def _make_ext4(image: Path, storage: Storage) -> None:
+    _make_file(image, storage)
     inodes = ("-N", str(storage.inodes)) if storage.inodes else ()
     journal = ("-J", "size=1", "-E", "lazy_itable_init=0,lazy_journal_init=0")
-    _ran("mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-m", "0", *journal, *inodes, str(image))
+    _ran("mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-m", "0", *journal, *inodes, image)
 
 
-def _ran(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+def _make_btrfs(image: Path, storage: Storage) -> None:
+    _make_file(image, storage)
+    _ran("mkfs.btrfs", "-q", "--mixed", "-m", "single", "-d", "single", image)
+
+
+def _make_file(image: Path, storage: Storage) -> None:
+    with image.open("wb") as file:
+        file.truncate(storage.mib << 20)
+
+
+_MAKERS = {Sort.EXT4: _make_ext4, Sort.BTRFS: _make_btrfs}
+_OPTIONS = {Sort.EXT4: "loop,errors=continue", Sort.BTRFS: "loop"}
+
+
+def _ran(*argv: str | Path) -> None:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    except FileNotFoundError as error:
+        raise OSError(f"no {argv[0]} on this machine") from error
     if done.returncode != 0:
         raise OSError(f"{argv[0]}: {done.stderr.strip() or done.returncode}")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from orchestrator.lab import linux, plain, storage, tree
+from orchestrator.lab import linux, memory, plain, storage, tree
 from orchestrator.lab.addresses import detour
 from orchestrator.lab.boot import Booting, Running, boot, let_go_except
 from orchestrator.lab.control import listen, receive
@@ -69,6 +69,7 @@ class Supervisor:
             os.kill(device.first, sign)
         with suppress(ChildProcessError):
             os.waitpid(device.holder, 0)
+        memory.release(name, None)
 
     def cut(self, name: str) -> None:
         """Switch a device off and lose all that its file system had not written yet."""
@@ -83,6 +84,10 @@ class Supervisor:
     def thaw(self, name: str) -> None:
         """Let a frozen device go on."""
         self._signal(name, signal.SIGCONT)
+
+    def relieve(self, name: str) -> None:
+        """Let a device have as much memory as there is."""
+        memory.release(name, self.running[name].first if name in self.running else None)
 
     def _signal(self, name: str, sign: signal.Signals) -> None:
         first = self.running[name].first
@@ -160,6 +165,7 @@ class Supervisor:
             "die": self.die,
             "freeze": self.freeze,
             "thaw": self.thaw,
+            "relieve": self.relieve,
             "unlink": self.unlink,
         }
         match request:
@@ -173,6 +179,10 @@ class Supervisor:
                 storage.remount(self.places, device, read_only=sealed)
             case {"do": "inodes", "most": int(most)} if device:
                 storage.limit_inodes(self.places, device, most)
+            case {"do": "quota", "used_up": bool(used_up)} if device:
+                storage.limit_bytes(self.places, device, used_up=used_up)
+            case {"do": "memory", "mib": int(mib)} if device:
+                memory.limit(device.name, self.running[device.name].first, mib)
             case {"do": "link", "weather": str(weather)} if device:
                 self.link(device, Weather(weather))
             case _:

@@ -64,7 +64,8 @@ class Playbook(Value):
     """How carefully to roll out, and at what cost.
 
     A step is tried `attempts` times if the line fails, as long as no more than `send_at_most` of
-    the release's size has been sent to the device. `link` overrides what the inventory says.
+    the release's size has been sent to the device. `link` overrides what the inventory says. With
+    `relay`, a release is sent once to each gateway, and devices behind it fetch it from there.
     """
 
     name: Name = "canary"
@@ -79,6 +80,7 @@ class Playbook(Value):
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     send_at_most: Annotated[str, AfterValidator(_is_percentage)] = "300%"
     link: Link | None = None
+    relay: bool = False
     keep_releases: Annotated[int, Field(ge=2, le=50)] = 3
     confirm_within_s: Annotated[int, Field(ge=5, le=3600)] = 60
 

@@ -61,22 +61,23 @@ flush() { # flush PATH…: files and directories to the disk itself
     else sync "$@" 2>/dev/null || sync; fi
 }
 
-can_rename_links() { # whether `mv -T` renames a link to a folder over another one (not in toybox)
-    rm -rf "$m/.try" && mkdir "$m/.try" "$m/.try/one" "$m/.try/two" || return 1
-    ln -s one "$m/.try/a" && ln -s two "$m/.try/b" && mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null &&
-        [ "$(readlink "$m/.try/a")" = two ]
-    tried=$?
+can_rename_links() { # 0: `mv -T` renames a link to a folder over another one; 1: not in toybox; 2: cannot be tried
+    rm -rf "$m/.try" && mkdir "$m/.try" "$m/.try/one" "$m/.try/two" &&
+        ln -s one "$m/.try/a" && ln -s two "$m/.try/b" || { rm -rf "$m/.try"; return 2; }
+    if mv -T "$m/.try/b" "$m/.try/a" 2>/dev/null && [ "$(readlink "$m/.try/a")" = two ]; then tried=0
+    elif ln -s one "$m/.try/c" && mv "$m/.try/c" "$m/.try/d"; then tried=1
+    else tried=2; fi
     rm -rf "$m/.try"
     return $tried
 }
 
 point() { # point LINK RELEASE: one rename(2), never a moment without a link
-    if can_rename_links; then
-        rm -f "$m/.$1.new"
-        ln -s "releases/$2" "$m/.$1.new" && mv -T "$m/.$1.new" "$m/$1"
-    else
-        ln -sfn "releases/$2" "$m/$1" # toybox: makes beside, then renames
-    fi
+    can_rename_links
+    case $? in
+        0) rm -f "$m/.$1.new" && ln -s "releases/$2" "$m/.$1.new" && mv -T "$m/.$1.new" "$m/$1" ;;
+        1) ln -sfn "releases/$2" "$m/$1" ;; # toybox: makes beside, then renames; others do not
+        *) return 1 ;;
+    esac
 }
 
 linked() { # linked LINK: the release a link names, or nothing
@@ -157,14 +158,17 @@ read_pending() { # read_pending FILE → token to was before; what is not whole 
 revert() { # revert TOKEN: undo the pending switch if it is still that one
     read_pending pending || return 0
     [ "$token" = "$1" ] || return 0
-    mv -f "$m/pending" "$m/reverting" 2>/dev/null && go_back
+    if ! mv -f "$m/pending" "$m/reverting" 2>/dev/null; then
+        [ ! -e "$m/pending" ] # confirmed just now
+        return
+    fi
+    go_back
 }
 
 go_back() { # make `current` and `previous` what they were before the switch
     read_pending reverting || return 0
     note revert "$was"
-    set_link current "$was"
-    set_link previous "$before"
+    set_link current "$was" && set_link previous "$before" || return 1
     flush "$m"
     rm -f "$m/reverting"
     say reverted "$was"
@@ -177,14 +181,14 @@ set_link() { # set_link LINK RELEASE|-
 
 go_on() { # what ran before a confirmed switch is what one goes back to
     read_pending confirmed || return 0
-    [ "$was" = - ] || set_link previous "$was"
+    [ "$was" = - ] || set_link previous "$was" || return 1
     rm -f "$m/confirmed"
 }
 
 settle() { # finish whatever a lost controller or a power cut left half done
-    go_on
-    go_back
-    read_pending pending && revert "$token"
+    go_on || refuse unwritable "cannot finish a confirmed switch: $(df_words)"
+    { go_back && { ! read_pending pending || revert "$token"; }; } ||
+        refuse unwritable "cannot undo an unconfirmed switch: $(df_words)"
     rm -rf "$m"/*.new "$m"/.*.new
 }
 
@@ -193,44 +197,6 @@ settle() { # finish whatever a lost controller or a power cut left half done
 first_line() { [ -r "$1" ] && { IFS= read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null && printf '%s' "$line"; }
 
 df_words() { df -k "$root" 2>/dev/null | tail -n 1; }
-
-facts() {
-    python=$1
-    sys=${FLEET_LAB_ROOT:-}
-    unread=$(cat "$here/smoke.py" 2>&1 >/dev/null) || refuse storage-dead "cannot read its files: $unread"
-    say arch "$(uname -m)"
-    say kernel "$(uname -r)"
-    say bits "$(getconf LONG_BIT 2>/dev/null)"
-    say cores "$(nproc 2>/dev/null)"
-    say epoch "$(date +%s)"
-    for file in /proc/device-tree/model "$sys/sys/firmware/devicetree/base/model"; do
-        [ -r "$file" ] && { say board "$(cat "$file")"; break; }
-    done 2>/dev/null
-    while read -r key value rest; do
-        case $key in MemTotal:) say ram_kib "$value" ;; MemAvailable:) say ram_free_kib "$value" ;; esac
-    done <"$sys/proc/meminfo"
-    while IFS=: read -r key value; do
-        case $key in Features* | flags*) say cpu_features "$value"; break ;; esac
-    done <"$sys/proc/cpuinfo"
-    while IFS= read -r line; do
-        case $line in PRETTY_NAME=*) say os "${line#PRETTY_NAME=}" ;; esac
-    done <"$sys/etc/os-release"
-    say l4t "$(first_line "$sys/etc/nv_tegra_release")"
-    say power "$(nvpmodel -q 2>/dev/null | grep 'Power Mode')"
-    say throttled "$(vcgencmd get_throttled 2>/dev/null)"
-    say temperature "$(first_line "$sys/sys/class/thermal/thermal_zone0/temp")"
-    for file in "$sys"/sys/bus/usb/devices/*/idVendor; do
-        [ -r "$file" ] && say usb "$(first_line "$file"):$(first_line "${file%Vendor}Product")"
-    done
-    [ -e /dev/apex_0 ] && say apex 1
-    say lab "$(first_line "$sys/etc/fleet-lab.json")"
-    say home "$HOME"
-    near=$root
-    while [ ! -d "$near" ]; do near=${near%/*}; [ -n "$near" ] || near=/; done
-    say disk "$(df -k "$near" 2>/dev/null | tail -n 1)"
-    say inodes "$(df -i "$near" 2>/dev/null | tail -n 1)"
-    say runtimes "$("$python" "$here/smoke.py" --runtimes 2>/dev/null)"
-}
 
 installed() {
     for folder in "$root"/*/releases; do
@@ -316,6 +282,7 @@ offer() { # offer PYTHON: releases of all models that are here, and what can be 
     command -v zstd >/dev/null 2>&1 && say unpacks zstd
     command -v gunzip >/dev/null 2>&1 && say unpacks gzip
     command -v "$1" >/dev/null 2>&1 && say unpacks python
+    say line "${SSH_CONNECTION:-}"
 }
 
 available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUNTPOINT
@@ -384,6 +351,26 @@ adopt() { # adopt MODEL RELEASE OWNER [NAME PLACE]…: bytes that another releas
         cp "$root/$2" "$part/$1" 2>/dev/null || rm -f "$part/$1"
         shift 2
     done
+    arrived
+}
+
+serve() { # serve MODEL RELEASE PYTHON ADDRESS NAME…  <  a secret: hand files out once, to who knows it
+    use_model "$1" "$2"
+    folder=$part
+    [ -d "$folder" ] || folder=$made
+    [ -d "$folder" ] || refuse no-release "$release is not on the device"
+    command -v "$3" >/dev/null 2>&1 || refuse no-python "no $3 on the device"
+    python=$3
+    shift 3
+    said=$("$python" "$here/relay.py" serve "$folder" "$@" 2>&1) || refuse relay "$said"
+    echo "$said"
+}
+
+fetch() { # fetch MODEL RELEASE OWNER PYTHON HOST PORT  <  a secret: files from the gateway before us
+    use_model "$1" "$2"
+    begin "$3"
+    said=$({ "$4" "$here/relay.py" fetch "$5" "$6" | tar -x -f - -C "$part"; } 2>&1) ||
+        refuse transfer "$said; $(df_words)"
     arrived
 }
 
@@ -501,8 +488,8 @@ confirm() { # confirm MODEL RELEASE OWNER KEEP
             [ ! -e "$m/pending" ] || refuse unwritable "cannot confirm the switch: $said"
             refuse reverted "it is going back: the switch was not confirmed in time"
         fi
-        go_on
     fi
+    go_on || refuse unwritable "confirmed, and cannot point previous at what ran: $(df_words)"
     note confirm "$release"
     flush "$m"
     rm -rf "$m"/staging/*
@@ -541,12 +528,14 @@ discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
 
 echo "=fleet 1="
 case $verb in
-    observe) facts "$1"; installed ;;
+    observe) . "$here/facts.sh"; facts "$1"; installed ;;
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
     receive) receive "$@" ;;
     append) append "$@" ;;
     adopt) adopt "$@" ;;
+    serve) serve "$@" ;;
+    fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;

@@ -1,7 +1,6 @@
 """Runs on the device: does a release compute its golden outputs, how fast, in how much memory?
 
     python3 smoke.py FOLDER RUNTIME DEADLINE_S     one line of JSON, always; exit status 0
-    python3 smoke.py --runtimes                    one line of JSON: Python and the runtimes here
 
 Inference happens in a child process under a deadline, and its exit status counts: a model that
 crashes, hangs or dies on the way out is a result, not a mishap. Python 3.6 and later; needs numpy
@@ -18,42 +17,26 @@ import time
 # NumPy only compares here: one thread for its BLAS saves a third of a second of starting many.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-RUNTIMES = {
-    "litert": ("ai_edge_litert", "ai-edge-litert"),
-    "tflite-runtime": ("tflite_runtime", "tflite-runtime"),
-    "onnxruntime": ("onnxruntime", "onnxruntime"),
-    "openvino": ("openvino", "openvino"),
-}
 SUFFIXES = {"openvino": "xml"}
 MAX_RUNS, MAX_TIMED_S = 50, 2.0
 
 
-def runtimes():
-    """What can run models here; found without importing it."""
-    from importlib import util
-
+def version(dist):
+    """What a package calls itself; empty where it left no metadata, or Python has no such module."""
     try:
         from importlib import metadata
-    except ImportError:
-        metadata = None
-    found = {"python": "%d.%d.%d" % sys.version_info[:3], "bits": 64 if sys.maxsize > 2**32 else 32}
-    for name, (module, dist) in RUNTIMES.items():
-        if util.find_spec(module) is None:
-            continue
-        try:
-            found[name] = metadata.version(dist)
-        except Exception:  # no metadata here, or no metadata module: it is installed all the same
-            found[name] = "unknown"
-    return found
+
+        return metadata.version(dist)
+    except Exception:
+        return ""
 
 
 def main():
-    if sys.argv[1] == "--runtimes":
-        return runtimes()
     if sys.argv[1] == "--child":
         return child(*sys.argv[2:4])
     folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
     command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
+    before = killed_for_memory()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(timeout=deadline_s)
@@ -65,6 +48,9 @@ def main():
     if process.returncode < 0:
         number = -process.returncode
         name = signal.Signals(number).name if number in list(signal.Signals) else number
+        if number == signal.SIGKILL and killed_for_memory() > before:
+            because = "the kernel killed the runtime: the device's memory does not suffice"
+            return failed(because, kind="out-of-memory", evidence=words)
         return failed("the runtime was killed by %s" % name, kind="crash", evidence=words)
     try:
         report = json.loads(out.decode().strip().splitlines()[-1])
@@ -76,6 +62,15 @@ def main():
             "the runtime exited with %d" % process.returncode, kind="crash", evidence=words
         )
     return report
+
+
+def killed_for_memory():
+    """How many processes the kernel has killed for want of memory since it booted; 0 if unknown."""
+    try:
+        with open("/proc/vmstat") as counts:
+            return sum(int(line.split()[1]) for line in counts if line.startswith("oom_kill "))
+    except OSError:
+        return 0
 
 
 def failed(because, **more):
@@ -193,7 +188,7 @@ def open_tflite(module):
         signatures = interpreter.get_signature_list()
         if len(signatures) == 1:
             runner = interpreter.get_signature_runner(next(iter(signatures)))
-            return lambda inputs: runner(**inputs), runtimes().get(NAMES[module], "")
+            return lambda inputs: runner(**inputs), version(module.replace("_", "-"))
         interpreter.allocate_tensors()
         ins = {d["name"]: d["index"] for d in interpreter.get_input_details()}
         outs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
@@ -204,7 +199,7 @@ def open_tflite(module):
             interpreter.invoke()
             return {name: interpreter.get_tensor(index) for name, index in outs.items()}
 
-        return run, runtimes().get(NAMES[module], "")
+        return run, version(module.replace("_", "-"))
 
     return opened
 
@@ -243,10 +238,9 @@ def open_openvino(model):
         request.infer(inputs)
         return {n: request.get_output_tensor(i).data.copy() for i, n in enumerate(names)}
 
-    return run, runtimes().get("openvino", "")
+    return run, version("openvino")
 
 
-NAMES = {"ai_edge_litert": "litert", "tflite_runtime": "tflite-runtime"}
 OPEN = {
     "litert": open_tflite("ai_edge_litert"),
     "tflite-runtime": open_tflite("tflite_runtime"),

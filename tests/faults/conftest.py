@@ -86,6 +86,13 @@ def on_ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def on_btrfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Four devices, one of each userland, on btrfs images whose quota can be used up."""
+    with rigged(tmp_path_factory.mktemp("quota"), 4, Storage(Sort.BTRFS, 24), "btrfs") as made:
+        yield made
+
+
 @pytest.fixture
 def rig(on_tmpfs: Rig) -> Rig:
     """Twelve devices that all run the same release."""
@@ -98,6 +105,13 @@ def powered(on_ext4: Rig) -> Rig:
     """Eight devices on ext4 that all run the same release."""
     on_ext4.level()
     return on_ext4
+
+
+@pytest.fixture
+def limited(on_btrfs: Rig) -> Rig:
+    """Four devices on btrfs that all run the same release."""
+    on_btrfs.level()
+    return on_btrfs
 
 
 def pytest_sections(config: pytest.Config) -> list[tuple[str, list[str]]]:

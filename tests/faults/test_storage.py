@@ -13,6 +13,7 @@ WRITES = ("mkdir", "mv", "ln", "cp", "tar", "cat", "date", "sync", "fsync", "rm"
 FULL = ("DEPLOY > STORAGE > FULL", "DEPLOY > PREFLIGHT > DISK_SPACE")
 INODES = ("DEPLOY > STORAGE > INODES", "DEPLOY > STORAGE > FULL", "DEPLOY > PREFLIGHT > INODES")
 SEALED = ("DEPLOY > STORAGE > READ_ONLY",)
+QUOTA = ("DEPLOY > STORAGE > QUOTA",)
 DEAD = ("DEPLOY > STORAGE > DEAD", "TRANSPORT > UNREACHABLE", "TRANSPORT > LOGIN")
 
 
@@ -65,6 +66,18 @@ def test_inodes_may_run_out_before_every_write_that_makes_something(rig):
         return Case(kind, at, take, goes_on=True, heal=give, codes=INODES)
 
     rig.at_every_step(case)
+
+
+def test_a_quota_may_be_used_up_before_every_write(limited):
+    """Refused by btrfs with the kernel's own words, while df shows room."""
+    take, give = broken(limited, Breakage.QUOTA)
+
+    def case(at: int, land: str) -> Case | None:
+        if at % 4 != 1 or not writing(limited, land, at):
+            return None
+        return Case("quota used up from a step on", at, take, goes_on=True, heal=give, codes=QUOTA)
+
+    limited.at_every_step(case)
 
 
 def test_the_file_system_may_become_read_only_at_a_step(rig):

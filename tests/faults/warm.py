@@ -62,6 +62,7 @@ def serve(first: int | None, name: str, answer: Path, argv: list[str]) -> int:
         os.setuid(USER)
         sys.executable = "/opt/fleet-lab/shared/python3"
         sys.argv = argv
+        sys.path += map(str, Path("/opt/fleet-lab/lib").glob("python*/site-packages"))
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
             runpy.run_path(argv[0], run_name="__main__")
         status = 0

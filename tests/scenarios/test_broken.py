@@ -1,5 +1,7 @@
 """Devices that cannot take a release: each says why, and keeps what it runs."""
 
+import os
+
 import pytest
 
 
@@ -112,7 +114,7 @@ def test_inference_that_is_killed_is_named_with_its_signal(site):
 
 
 def test_a_smoke_test_that_is_killed_itself_is_named_with_its_signal(site):
-    python_that(site, "pi-01", 'case "$*" in *--runtimes*) ;; *) kill -9 $$ ;; esac')
+    python_that(site, "pi-01", 'case "$*" in *runtimes.py*) ;; *) kill -9 $$ ;; esac')
 
     done = site.deploy("pi-01")
 
@@ -150,3 +152,23 @@ def test_a_store_without_the_bytes_is_found_before_any_device_is_touched_and_say
     assert "the store has no bytes for" in done.said
     assert "next: make them again: fleet build" in done.said
     assert not site.place("pi-01").exists()
+
+
+def test_a_runtime_that_the_kernel_kills_for_want_of_memory_is_named(site, break_device):
+    """A control group of 32 MiB: enough for SSH and a shell, not for an inference runtime."""
+    if os.geteuid() != 0:
+        pytest.skip("NO CONTROL GROUPS WITHOUT ROOT")
+    (old,) = site.had("1.0", on=["pi-01"])
+    new = site.offer("2.0")
+    break_device("pi-01", "little-memory")
+
+    little = site.deploy("pi-01")
+    left = site.running("pi-01")
+    site.lab.mend("pi-01")
+    mended = site.deploy("pi-01")
+
+    assert little.outcome["status"] == "failed-unchanged"
+    assert little.outcome["code"] == "DEPLOY > SMOKE > FAILED"
+    assert "memory does not suffice" in little.outcome["because"]
+    assert left == [old]
+    assert (mended.code, site.running("pi-01")) == (0, [new])

@@ -144,5 +144,47 @@ def test_devices_are_selected_by_what_they_said_of_themselves(site):
     assert [step["device"] for step in done.data["steps"]] == ["pi-02"]
 
 
+def test_devices_are_selected_by_what_their_processors_can_compute(site):
+    site.run("facts", "--refresh", "-t", "pi-group")
+
+    done = site.run("plan", "-t", "instructions=dotprod", "-o", "json")
+
+    assert [step["device"] for step in done.data["steps"]] == ["pi-02"]
+
+
+def test_what_a_device_denies_stands_beside_its_facts_and_fails_the_inventory_s_check(site):
+    site.describe("pi-01", facts={"cores": 999, "arch": "riscv64"})
+
+    asked = site.run("facts", "--refresh", "-t", "pi-01", "-o", "json")
+    looks = [site.run("facts", "-t", "pi-01"), site.run("inventory", "show", "pi-01")]
+    checked = site.run("inventory", "check")
+
+    (row,) = asked.data
+    assert [each["key"] for each in row["contradictions"]] == ["arch", "cores"]
+    assert row["facts"]["observed_at"]
+    for look in looks:
+        assert "arch: the inventory says riscv64, the device aarch64" in look.said
+    assert "age" in looks[1].said
+    assert checked.code == 5
+    assert "pi-01: cores: the inventory says 999" in checked.said
+
+
+def test_an_inventory_whose_devices_deny_nothing_is_in_order(site):
+    site.run("facts", "--refresh", "-t", "pi-01")
+
+    checked = site.run("inventory", "check", "-o", "json")
+
+    assert (checked.code, checked.data["contradictions"]) == (0, {})
+
+
+def test_profiles_are_listed_with_how_far_they_were_tried(site):
+    listed = site.run("inventory", "profiles", "-o", "json")
+
+    tried = {each["name"]: each["tried"] for each in listed.data}
+    assert tried["raspberry-pi-4"] == "emulated"
+    assert tried["coral-dev-board"] == "listed"
+    assert {each["name"]: each["devices"] for each in listed.data}["bench"] == 6
+
+
 def _of(done, device: str) -> Mapping[str, object]:
     return next(o for o in done.data["outcomes"] if o["device"] == device)

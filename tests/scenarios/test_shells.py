@@ -1,4 +1,4 @@
-"""The script on devices under the shells that devices have: dash, bash, and BusyBox with its own tools."""
+"""The script on devices under the shells and tools they have: dash, bash, BusyBox, toybox and mksh."""
 
 import shutil
 import subprocess
@@ -67,16 +67,21 @@ class HereFleet(Fleet):
         return f"{outcome.status} {outcome.because}"
 
 
-@pytest.fixture(params=["dash", "bash", "busybox"])
+APPLETS = {"busybox": ["busybox", "--list"], "toybox": ["toybox"]}
+SHELLS = {"toybox": "mksh"}
+
+
+@pytest.fixture(params=["dash", "bash", "busybox", "toybox"])
 def tools(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder of commands with that shell as `sh`; under BusyBox nothing but its applets."""
+    """A folder of commands with that shell as `sh`; of BusyBox and toybox nothing but their applets."""
     program = shutil.which(request.param)
-    if program is None:
-        pytest.skip(f"NO {request.param.upper()} ON THIS MACHINE: apt-get install busybox-static")
+    shell = shutil.which(SHELLS.get(request.param, request.param))
+    if program is None or shell is None:
+        pytest.skip(f"NO {request.param.upper()} ON THIS MACHINE: make system")
     folder = tmp_path / "tools"
     folder.mkdir()
-    if request.param == "busybox":
-        listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
+    if listing := APPLETS.get(request.param):
+        listed = subprocess.run(listing, capture_output=True, text=True, check=True)
         for applet in listed.stdout.split():
             (folder / applet).symlink_to(program)
     else:
@@ -84,10 +89,10 @@ def tools(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             for tool in Path(place).iterdir():
                 if tool.name not in ("sh", "python3") and not (folder / tool.name).is_symlink():
                     (folder / tool.name).symlink_to(tool)
-        (folder / "sh").symlink_to(program)
-    (folder / "python3").write_text(f'#!{program} sh\nexec {sys.executable} "$@"\n')
-    if request.param != "busybox":
-        (folder / "python3").write_text(f'#!{program}\nexec {sys.executable} "$@"\n')
+    (folder / "sh").unlink(missing_ok=True)
+    (folder / "sh").symlink_to(shell)
+    begins = f"{program} sh" if request.param == "busybox" else shell
+    (folder / "python3").write_text(f'#!{begins}\nexec {sys.executable} "$@"\n')
     (folder / "python3").chmod(0o755)
     return folder
 

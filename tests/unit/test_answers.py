@@ -83,12 +83,13 @@ epoch=1767355203
 board=Raspberry Pi 4 Model B Rev 1.4\0
 ram_kib=3884360
 ram_free_kib=3301120
-cpu_features= fp asimd evtstrm crc32 cpuid
+cpu=Features	: fp asimd evtstrm crc32 cpuid
+cpu=core: 0x41 0xd08
 os="Debian GNU/Linux 12 (bookworm)"
 l4t=
 power=
 throttled=throttled=0x50000
-temperature=48199
+zone=48199 cpu-thermal
 usb=1d6b:0002
 usb=18d1:9302
 lab=
@@ -107,12 +108,13 @@ epoch=1767355200
 board=NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super
 ram_kib=7802964
 ram_free_kib=6012345
-cpu_features= fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp
+cpu=Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp
 os="Ubuntu 22.04.5 LTS"
 l4t=# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8
 power=NV Power Mode: 15W
 throttled=
-temperature=52093
+zone=50093 cpu-thermal
+zone=52093 gpu-thermal
 disk=/dev/nvme0n1p1 238737052 61234567 165300000  28% /
 inodes=/dev/nvme0n1p1 15204352 512000 14692352    4% /
 runtimes={"python": "3.10.12", "bits": 64, "onnxruntime": "1.19.0"}
@@ -143,7 +145,6 @@ ram_kib=124000
 l4t=
 power=
 throttled=
-temperature=
 disk=
 inodes=
 runtimes=
@@ -161,6 +162,8 @@ def test_a_raspberry_pi_4_is_read_as_one():
     assert found.cpu_features == ("asimd", "cpuid", "crc32", "evtstrm", "fp")
     assert found.throttled == "0x50000"
     assert found.temperature_c == 48.199
+    assert found.cpu == ("cortex-a72",)
+    assert (found.disk_mib, found.storage) == (29646, "/dev/mmcblk0p2")
     assert found.accelerators == ("edgetpu",)
     assert found.python == "3.11.2"
     assert found.runtimes == (
@@ -207,6 +210,16 @@ def test_a_file_system_that_does_not_count_inodes_has_none_to_run_out_of():
     found = read_facts(answer("arch=x\ninodes=/dev/sda 0 0 0 - /"), NOON)
 
     assert found.inodes_free is None
+
+
+@pytest.mark.parametrize(
+    "odd", ["-256000 gpu", "0 skin", "99999999 x", "--5 x", " x", "n/a x", "²"]
+)
+def test_a_zone_that_says_what_no_device_survives_is_left_out(odd):
+    found = read_facts(answer(f"arch=x\nzone={odd}\nzone=41500 cpu"), NOON)
+
+    assert [(each.zone, each.celsius) for each in found.temperatures] == [("cpu", 41.5)]
+    assert found.temperature_c == 41.5
 
 
 def test_a_device_s_clock_is_compared_with_ours():
@@ -285,7 +298,7 @@ def test_files_of_the_current_releases_come_with_their_digests():
 
 
 @pytest.mark.parametrize(
-    "line", ["file=broken", "cores=²\nepoch=x", "temperature=--5", 'runtimes={"bits": "x"}']
+    "line", ["file=broken", "cores=²\nepoch=x", "elf=²", 'runtimes={"bits": "x"}']
 )
 def test_an_answer_that_makes_no_sense_is_the_device_s_fault(line):
     lines = ("model=m", "current=r1", *line.split("\n"))

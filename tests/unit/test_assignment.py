@@ -18,6 +18,7 @@ from orchestrator.catalog.assignment import (
 )
 from orchestrator.catalog.variant import BUILDABLE, Variant
 from orchestrator.inventory.profile import Runtime
+from orchestrator.inventory.software import Software
 
 LITERT, TFLITE, ONNX = Runtime.LITERT, Runtime.TFLITE_RUNTIME, Runtime.ONNXRUNTIME
 PI = profile(LITERT, ONNX)
@@ -75,6 +76,56 @@ def test_a_device_that_does_not_name_its_processor_is_taken_for_its_profile_s():
     said = facts(ONNX, arch="")
 
     assert chosen(offer("onnx-int8", archs=("aarch64",)), said=said).variant == "onnx-int8"
+
+
+def test_a_64_bit_variant_is_not_for_a_32_bit_userland_whatever_the_kernel_says():
+    said = facts(ONNX, arch="aarch64", userland_bits=32)
+
+    assert reasons(offer("onnx-int8", archs=("aarch64",)), said=said) == {
+        "onnx-int8": "runs on aarch64, and this is armv7l"
+    }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"arch": "armv6l"},
+        {"arch": "armv6l", "cpu_features": ("half", "thumb", "vfp")},
+        {"arch": "armv7l", "cpu_features": ("vfpv3d16",)},  # Tegra 2
+    ],
+)
+def test_an_arm_processor_without_neon_is_refused_what_would_die_of_sigill(said):
+    (because,) = reasons(offer("tflite-int8"), said=facts(LITERT, **said)).values()
+
+    assert because == (
+        f"{said['arch']} without NEON: the published runtimes for 32-bit Arm would die of SIGILL; "
+        f"where you have built one yourself, say archs: [{said['arch']}]"
+    )
+
+
+def test_a_profile_of_such_a_processor_is_refused_before_the_device_was_ever_asked():
+    (because,) = reasons(offer("tflite-int8"), on=profile(LITERT, arch="armv6l")).values()
+
+    assert because.startswith("armv6l without NEON")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"arch": "aarch64", "cpu_features": ("asimd", "fp")},
+        {"arch": "armv7l", "cpu_features": ("neon", "vfpv4")},
+        {"arch": "armv7l"},
+        {"arch": "x86_64", "cpu_features": ("sse4_2",)},
+    ],
+)
+def test_processors_with_neon_unknown_ones_and_others_are_not(said):
+    assert chosen(offer("tflite-int8"), said=facts(LITERT, **said))
+
+
+def test_who_has_built_a_runtime_for_armv6_says_so_with_archs():
+    said = facts(LITERT, arch="armv6l", cpu_features=("vfp",))
+
+    assert chosen(offer("tflite-int8", archs=("armv6l",)), said=said)
 
 
 def test_a_variant_that_needs_more_memory_than_there_is_is_refused():
@@ -329,7 +380,8 @@ def test_every_variant_is_assigned_or_has_its_reason(given, objective, asked):
 
 
 def test_two_devices_alike_have_one_fingerprint_and_time_and_load_do_not_change_it():
-    alike = facts(LITERT, ram_free_mib=3, disk_free_mib=1, temperature_c=70.0, clock_skew_s=9)
+    state = {"ram_free_mib": 3, "disk_free_mib": 1, "temperature_c": 70.0, "clock_skew_s": 9}
+    alike = facts(LITERT, software=(Software(name="numpy", version="2.0"),), **state)
 
     assert alike.fingerprint == facts(LITERT).fingerprint
     assert len(alike.fingerprint) == 16
@@ -346,6 +398,8 @@ def test_two_devices_alike_have_one_fingerprint_and_time_and_load_do_not_change_
         {"cpu_features": ("neon",)},
         {"accelerators": ("cuda",)},
         {"runtimes": ()},
+        {"providers": ("CUDAExecutionProvider",)},
+        {"software": (Software(name="tensorrt", version="8.5.2"),)},
     ],
 )
 def test_what_changes_how_fast_a_device_is_changes_its_fingerprint(unlike):

@@ -65,8 +65,8 @@ def test_an_unknown_variant_is_refused_where_it_stands_with_the_nearest_known_on
     [
         ("    variants: [3]\n", "5: no variant named 3"),
         (
-            "    variants:\n      - tflite-int8\n      - onnx-int8: {}\n",
-            "7: no variant named {'onnx-int8': {}}",
+            "    variants:\n      - tflite-int8\n      - {onnx-int8: {}, onnx-float32: {}}\n",
+            "7: no variant named {'onnx-int8': {}, 'onnx-float32': {}}",
         ),
         ("    variants: tflite-int8\n", "5: 'variants' should be a list of names"),
         ("    variants:\n", "5: 'variants' should be a list of names"),

@@ -8,7 +8,8 @@ from orchestrator.build.failures import BadData
 from orchestrator.build.metrics import compared, scorer
 from orchestrator.build.samples import SampleSet
 from orchestrator.build.tensors import Tensor
-from orchestrator.catalog.model import Metric, Preprocessing
+from orchestrator.catalog.acceptance import Metric
+from orchestrator.catalog.model import Preprocessing
 
 RANDOM = np.random.default_rng(5)
 
@@ -179,11 +180,23 @@ def test_a_function_of_ones_own_is_called_with_outputs_and_labels(tmp_path):
         ({"name": "auc"}, {"y": np.ones(5)}, "have to be 0 and 1, both of them"),
         ({"name": "map"}, {}, "map needs arrays 'y_boxes'"),
         ({"name": "top1"}, {"y": np.full(5, 4)}, "label 4 of sample 0 is no class of the model"),
+        (
+            {"name": "map"},
+            {"y_boxes": np.zeros((5, 3, 4)), "y_classes": np.zeros((5, 2))},
+            r"'y_boxes' \(5, 3, 4\) and 'y_classes' \(5, 2\) have to be \(n, most, 4\)",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_the_metric_are_refused(metric, truth, message):
     with pytest.raises(BadData, match=message):
         scorer(Metric.model_validate(metric), CLASSES, samples(5, **truth), None, "d.npz")
+
+
+def test_outputs_that_do_not_fit_the_metric_are_refused():
+    with pytest.raises(BadData, match="auc takes one output of one or two numbers, and the model"):
+        score(Metric(name="auc"), CLASSES, rows("p", np.eye(4)), {"y": np.array([0, 1, 0, 1])})
+    with pytest.raises(BadData, match=r"'y' has the shape \(3,\) a sample, and output 'p' \(4,\)"):
+        score(Metric(name="mse"), CLASSES, rows("p", np.eye(4)), {"y": np.zeros((4, 3))}).finish()
 
 
 def test_labels_without_a_metric_for_them_judge_nothing():

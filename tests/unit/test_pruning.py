@@ -305,3 +305,14 @@ def test_a_lock_without_pruned_variants_says_nothing_of_pruning_and_one_with_the
 
     assert "sparsity" not in write_lock(plain)
     assert read_lock(write_lock(with_one), "fleet.lock") == with_one
+
+
+def test_a_list_of_variants_may_say_how_one_of_them_is_pruned():
+    text = HEAD.format(source="models/f.keras", data="") + (
+        "      - tflite-int8\n      - tflite-int8-pruned: {pruning: {sparsity: 0.5}}\n"
+    )
+
+    plain, pruned = read_models(text, "models.yaml")["fashion"].variants
+
+    assert (plain.name, plain.pruning) == ("tflite-int8", None)
+    assert (pruned.name, pruned.pruning) == ("tflite-int8-pruned", Pruning(sparsity=0.5))

@@ -44,3 +44,40 @@ def test_numbers_for_another_axis_than_the_channels_are_refused_with_the_way_out
         prepared(tmp_path, (3, 4, 5), mean=MEAN, std=STD)
 
     assert "preprocessing.channels" in e.value.hint
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message", "hint"),
+    [
+        (np.zeros((3, 4)), "one bare array, and arrays with names were expected", "numpy.savez"),
+        (
+            {"left": np.zeros((3, 4))},
+            "no array named 'right', which is an input of the model",
+            "the file holds 'left'",
+        ),
+        (
+            {"left": np.zeros((3, 4)), "right": np.zeros((2, 4))},
+            "unequal numbers of samples: 'left' has 3, 'right' has 2",
+            None,
+        ),
+        (
+            {"left": np.zeros((1, 4)), "right": np.zeros((1, 4)), "y": np.array([np.nan])},
+            "labels 'y' are not finite",
+            None,
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_two_inputs_is_refused_by_name(tmp_path, arrays, message, hint):
+    with (tmp_path / "data.npz").open("wb") as file:
+        if isinstance(arrays, dict):
+            np.savez(file, **arrays)
+        else:
+            np.save(file, arrays)
+    samples = Samples(folder=str(tmp_path), cases=1, preprocessing=Preprocessing())
+    inputs = tuple(Tensor(name=n, shape=(1, 4), dtype="float32") for n in ("left", "right"))
+
+    with pytest.raises(BadData) as refused:
+        sample_set(samples, "data.npz", inputs)
+
+    assert str(refused.value) == f"data.npz: {message}"
+    assert hint is None or hint in refused.value.hint

@@ -251,3 +251,17 @@ def test_at_no_time_more_are_at_work_than_overall_in_a_group_and_behind_a_gatewa
 
     assert sorted(order) == sorted(names)
     assert device("pi-1").link is Link.AUTO
+
+
+def test_a_device_waits_for_its_gateway_where_that_has_work_too():
+    before = {"behind-1": "gateway", "behind-2": "gateway", "lonely": "not in this wave"}
+    names = ["behind-1", "gateway", "behind-2", "lonely"]
+    turns = Turns([(name, None) for name in names], 8, lambda name: (), before.get)
+
+    first = [name for name, _ in turns.begin()]
+    turns.end("lonely")
+    second = [name for name, _ in turns.begin()]
+    turns.end("gateway")
+    third = [name for name, _ in turns.begin()]
+
+    assert (first, second, third) == (["gateway", "lonely"], [], ["behind-1", "behind-2"])

@@ -7,8 +7,9 @@ from orchestrator.artifact.dominance import marked
 from orchestrator.artifact.lock import Lock, LockedArtifact, LockedModel, Status, offers
 from orchestrator.build.gate import matched_pairs
 from orchestrator.build.verdict import NO_EVALUATION, NOT_JUDGED, limit, verdict
+from orchestrator.catalog.acceptance import Acceptance
 from orchestrator.catalog.assignment import Figures
-from orchestrator.catalog.model import Acceptance, Model
+from orchestrator.catalog.model import Model
 
 DIGEST = "0" * 64
 

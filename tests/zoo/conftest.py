@@ -252,7 +252,7 @@ def catalog(zoo: Zoo, wheels: Path) -> Path:
     return zoo.inventory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def here() -> Iterator[None]:
     """While it lasts, jobs are done in this process."""
     kept = building.Workers

@@ -41,7 +41,7 @@ def own(zoo, catalog) -> dict[str, LockedModel]:
     return {name: zoo.build(_model(name, file, variants)) for name, file, variants in OWN}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def suite(zoo, here) -> list[Case]:
     found = cases(zoo.inventory)
     for case in found:
