@@ -106,7 +106,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.lab.up(2, userlands=("aarch64",))
     except LabError as error:
         missing("aarch64", error)
-    (made.inventory / "devices.yaml").write_text("groups: {jetson-group: {}, pi-group: {}, canary: {}}\n")
+    (made.inventory / "devices.yaml").write_text(
+        "groups: {jetson-group: {}, pi-group: {}, canary: {}}\n"
+    )
     yield made
     made.lab.down()
 
