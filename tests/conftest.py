@@ -11,7 +11,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
-WHOLE = ("faults", "zoo", "demo", "lab")
+WHOLE = ("faults", "zoo", "demo", "lab", "emulated")
 """Folders whose tests share one lab, and so one process; longest first."""
 
 
