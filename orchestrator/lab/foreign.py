@@ -130,7 +130,7 @@ def _python(
     machine: Machine, tree: Path, emulator: Path, tell: Callable[[str], None]
 ) -> DevicePython:
     file = Path(__file__).with_name("device") / f"{machine.name}.txt"
-    recipe = (file.read_text(), str(tree))
+    recipe = (file.read_text(), tree.parent.name)
     make = partial(_made, machine, file, tree, emulator)
     site = kept(f"runtimes-{machine.debian}", recipe, make, tell)
     return DevicePython(
