@@ -159,10 +159,11 @@ def test_a_running_release_that_rots_is_found_and_repaired_and_none_of_it_is_bel
 
 def test_what_was_staged_and_has_rotted_is_sent_again(rig):
     """A transfer was cut after everything had arrived; meanwhile the bytes rot."""
+    lands = rig.steps  # found out by a deployment of their own
     rig.next_version()
     at = {}
     for device, land in sorted(rig.userlands.items()):
-        steps = enumerate(rig.steps[land], 1)
+        steps = enumerate(lands[land], 1)
         at[device] = max(n for n, step in steps if step.startswith("receive"))
         rig.trip(device, at[device], "kill")
     rig.deploy(at)
