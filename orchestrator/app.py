@@ -1,18 +1,15 @@
 """The composition root: what a person can ask of fleet, as one object; the Python API."""
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from random import uniform
-from time import sleep
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
-from orchestrator.errors import BadTarget, FleetError, NotFound
+from orchestrator.errors import BadTarget
+from orchestrator.field import Field
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.selection import select
 from orchestrator.rollout.desire import Known, assigned, to_deploy, to_roll_back
@@ -30,22 +27,11 @@ if TYPE_CHECKING:
     from orchestrator.deploy.claim import Claim
     from orchestrator.deploy.errand import Progress
     from orchestrator.deploy.execute import Report
-    from orchestrator.deploy.hands import Hands, Scripts
     from orchestrator.deploy.pace import Pace
     from orchestrator.deploy.visit import Reach
     from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
-    from orchestrator.transport.lines import Lines
-    from orchestrator.transport.login import Address
-    from orchestrator.transport.transport import Transport
-    from orchestrator.trust.hostkeys import HostKey
-
-T = TypeVar("T")
-AT_ONCE = 32
-"""Devices looked at side by side."""
-_PATIENCE_S = (0.5, 1.5)
-"""How long to wait, more or less, when a device's server has too many unfinished logins."""
 
 
 class Fleet:
@@ -54,9 +40,14 @@ class Fleet:
     def __init__(self, site: Path | None = None) -> None:
         self.settings = load(find_site(site))
         self.site = Site(self.settings)
-        self._lines: Lines | None = None
-        self._opening = threading.Lock()
-        self._users = 0
+
+    def __enter__(self) -> "Fleet":
+        """Keep sessions open between what is done inside, such as looking and deploying."""
+        self.field.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.field.__exit__(*error)
 
     # --- what exists ---------------------------------------------------------------------
 
@@ -67,10 +58,7 @@ class Fleet:
 
     def device(self, name: str) -> Device:
         """A device by name."""
-        devices = self.site.inventory.devices
-        if name not in devices:
-            raise NotFound("device", name, devices)
-        return devices[name]
+        return self.site.device(name)
 
     @cached_property
     def ledger(self) -> "Ledger":
@@ -85,6 +73,11 @@ class Fleet:
         from orchestrator.lab.lab import Lab
 
         return Lab(self.settings.site, self.settings.inventory)
+
+    @cached_property
+    def field(self) -> Field:
+        """The devices out there, and the sessions with them."""
+        return Field(self.site, lambda: self.ledger.facts())
 
     # --- what is built -------------------------------------------------------------------
 
@@ -108,7 +101,7 @@ class Fleet:
         """Ask devices what they are and what they run; who does not answer is a value too."""
         from orchestrator.deploy.probe import observe
 
-        seen = self._visit(devices, lambda hands: observe(hands, datetime.now(UTC)), watch)
+        seen = self.field.visit(devices, lambda hands: observe(hands, datetime.now(UTC)), watch)
         said = {name: o.facts for name, o in seen.items() if isinstance(o, Observed)}
         self.ledger.remember(said)
         return seen
@@ -134,7 +127,7 @@ class Fleet:
         devices = self.select(target)
         expected, known = self.ledger.expected(), self.ledger.manifests()
         meant, lock = self._meant(()), self.site.lock()
-        seen = self._visit(devices, current_files, watch)
+        seen = self.field.visit(devices, current_files, watch)
         return tuple(
             drift
             for device in devices
@@ -244,7 +237,7 @@ class Fleet:
                 done(outcome)
 
         try:
-            with self, Claim(self.settings.state / "controllers") as claim:
+            with self.field, Claim(self.settings.state / "controllers") as claim:
                 reach = self._reach(plan, claim, pace)
                 report = execute(plan, reach, record, watch=watch, refused=refused)
         except BaseException as error:
@@ -254,88 +247,7 @@ class Fleet:
         self.ledger.end(run, verdict, report.halted)
         return report
 
-    def __enter__(self) -> "Fleet":
-        """Keep sessions open between what is done inside, such as looking and deploying."""
-        self._users += 1
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._users -= 1
-        if self._users == 0 and self._lines is not None:
-            self._lines.close()
-            self._lines = None
-
-    def connect(self, device: Device) -> "Transport":
-        """A session with a device, through its gateway if it has one; a crowd is waited for."""
-        from orchestrator.transport.greeting import Crowded
-
-        for patience_s in _PATIENCE_S:
-            try:
-                return self._session(device)
-            except Crowded:
-                sleep(patience_s * uniform(0.5, 1.5))  # not all of those it turned away at once
-        return self._session(device)
-
-    def _session(self, device: Device) -> "Transport":
-        from orchestrator.transport.greeting import looked_again
-        from orchestrator.transport.lines import Lines
-        from orchestrator.transport.transport import DeviceUnreachable
-
-        try:
-            if not self._users:
-                return Lines(self._way, most_idle=0).take(device.name)
-            with self._opening:
-                lines = self._lines = self._lines or Lines(self._way)
-            return lines.take(device.name)
-        except DeviceUnreachable as error:
-            met = self._met.get(device.name)
-            raise looked_again(error, device.address, device.port, met) from error
-
-    def _way(self, name: str) -> "tuple[Address, str | None]":
-        device = self.device(name)
-        return self.address(device), device.via
-
-    def address(self, device: Device) -> "Address":
-        """Where a device listens and who vouches for it."""
-        from orchestrator.transport.login import Address
-
-        site = self.settings.site
-        return Address(
-            device=device.name,
-            host=device.address,
-            port=device.port,
-            user=device.user,
-            identity=site / Path(device.identity_file).expanduser()
-            if device.identity_file
-            else None,
-            known_hosts=(self.known_hosts(device),),
-        )
-
-    def known_hosts(self, device: Device) -> Path:
-        """The file that pins a device's host key."""
-        return self.settings.site / (device.known_hosts or self.settings.inventory / "known_hosts")
-
-    def host_key(self, device: Device) -> "HostKey":
-        """The host key a device shows right now; trusted by nobody yet."""
-        from orchestrator.transport.login import shown_host_key
-        from orchestrator.trust.hostkeys import HostKey
-
-        return HostKey(*shown_host_key(self.address(device)))
-
     # --- the parts the above is made of --------------------------------------------------
-
-    @cached_property
-    def _met(self) -> Mapping[str, str]:
-        """When devices were last logged in to, as far as the ledger knows."""
-        facts = self.ledger.facts()
-        return {name: f"{each.observed_at:%Y-%m-%d %H:%M}" for name, each in facts.items()}
-
-    @cached_property
-    def _scripts(self) -> "Scripts":
-        from orchestrator.deploy.hands import Scripts
-
-        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "relay.py")
-        return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
     def _reach(self, plan: Plan, claim: "Claim", pace: "Pace | None") -> "Reach":
         """How the workers of a run get at devices and at bytes."""
@@ -346,10 +258,10 @@ class Fleet:
         from orchestrator.deploy.visit import Reach
 
         return Reach(
-            connect=self.connect,
+            connect=self.field.connect,
             devices=self.device,
             goods=Goods(Store(self.settings.state / "store").mapped),
-            scripts=self._scripts,
+            scripts=self.field.scripts,
             claim=claim,
             known=self.ledger.manifests(),
             rates=self.ledger.rates(),
@@ -367,37 +279,13 @@ class Fleet:
                 if manifest.written(file.path) is None and file.sha256 not in store:
                     raise NotInStore(file.sha256)
 
-    def _visit(
-        self,
-        devices: Iterable[Device],
-        deed: "Callable[[Hands], T]",
-        watch: Callable[[Device], None],
-    ) -> "dict[str, T | Unobserved]":
-        """Do one thing on every device, many at once; who cannot be asked is a value."""
-        from orchestrator.deploy.hands import Hands
-
-        def visit(device: Device) -> "T | Unobserved":
-            try:
-                with self.connect(device) as transport:
-                    return deed(Hands(transport, device, self._scripts))
-            except FleetError as error:
-                return Unobserved(
-                    device=device.name, code=error.code, because=error.message, hint=error.hint
-                )
-            finally:
-                watch(device)
-
-        each = list(devices)
-        with self, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            return {d.name: seen for d, seen in zip(each, pool.map(visit, each), strict=True)}
-
     def _damage(self, devices: Iterable[Device]) -> dict[tuple[str, str], str]:
         """What is wrong with the releases that devices run, by device and model."""
         from orchestrator.deploy.probe import current_files
 
         known = self.ledger.manifests()
         found = {}
-        for name, seen in self._visit(devices, current_files, lambda device: None).items():
+        for name, seen in self.field.visit(devices, current_files, lambda device: None).items():
             for hashed in () if isinstance(seen, Unobserved) else seen:
                 manifest = known.get((hashed.model, hashed.current or ""))
                 if manifest and (wrong := damage(manifest, hashed.files)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestrator.artifact.lock import Lock, read_lock, write_lock
 from orchestrator.catalog.model import Model, read_models
 from orchestrator.errors import BadInput, NotFound
+from orchestrator.inventory.device import Device
 from orchestrator.inventory.inventory import Inventory, read_inventory
 from orchestrator.rollout.playbook import Playbook, read_playbook
 from orchestrator.settings import Settings
@@ -53,6 +54,12 @@ class Site:
         if name not in self.models:
             raise NotFound("model", name, self.models, hint=self._models_hint())
         return self.models[name]
+
+    def device(self, name: str) -> Device:
+        """A device by name, or the error that says which is meant."""
+        if name not in self.inventory.devices:
+            raise NotFound("device", name, self.inventory.devices)
+        return self.inventory.devices[name]
 
     @property
     def lock_file(self) -> Path:

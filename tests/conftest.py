@@ -11,8 +11,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
-WHOLE = ("faults", "zoo", "demo", "lab", "emulated")
-"""Folders whose tests share one lab, and so one process; longest first."""
+WHOLE = ("build", "faults", "demo", "zoo", "lab", "emulated")
+"""Folders whose tests share a lab or what was built once, and so one process; longest first."""
 
 
 class Hooks:
@@ -28,11 +28,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = (*WHOLE, "build")
-
     def rank(item: pytest.Item) -> int:
         folder = item.path.relative_to(HERE).parts[0]
-        return order.index(folder) if folder in order else len(order)
+        return WHOLE.index(folder) if folder in WHOLE else len(WHOLE)
 
     items.sort(key=rank)
 

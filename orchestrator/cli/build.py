@@ -12,9 +12,12 @@ from orchestrator.cli.session import leave, opened
 from orchestrator.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.app import Fleet
     from orchestrator.artifact.lock import LockedArtifact
     from orchestrator.build.builder import BuildEvent, Finished
+    from orchestrator.catalog.model import Model
     from orchestrator.cli.render import Bars, Screen
 
 _COLUMNS = {
@@ -127,31 +130,34 @@ def build(
                 trust=trust,
                 watch=partial(_watch, bars, made),
             )
-        order = {
-            (model.name, v.name): (index, place)
-            for index, model in enumerate(wanted)
-            for place, v in enumerate(model.variants)
-        }
         if not ladder:
-            made.sort(key=lambda each: order[(each[0], each[1].variant)])
-        lock = fleet.site.lock()
-        final = [(model, event, lock.find(model)) for model, event in made]
-        rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
-        pruned = {"sparsity": "SPARSITY"} if any("sparsity" in row for row in rows) else {}
-        screen.rows("build", rows, {**_COLUMNS, **pruned})
-        for model in wanted:
-            if model.data.evaluation is None:
-                screen.note(
-                    f"warning: {model.name} has no evaluation data: nothing is known of its "
-                    "accuracy, and no variant but float32 is accepted (data.evaluation)"
-                )
-        for model_name, event in made:
-            _show_log(fleet, screen, f"{model_name} {event.variant}", event.log)
+            order = [(model.name, v.name) for model in wanted for v in model.variants]
+            made.sort(key=lambda each: order.index((each[0], each[1].variant)))
+        _show(fleet, screen, wanted, made)
         if report is not None:
             names = [model.name for model in wanted]
             report.write_text(fleet.workshop.report(names, sensitivity=sensitivity))
         statuses = {event.artifact.status for _, event in made}
         leave(Exit.FAILED if Status.FAILED in statuses else Exit.DONE)
+
+
+def _show(
+    fleet: "Fleet", screen: "Screen", models: "Iterable[Model]", made: "list[tuple[str, Finished]]"
+) -> None:
+    """The table, then what has to be said beside it."""
+    lock = fleet.site.lock()
+    final = [(model, event, lock.find(model)) for model, event in made]
+    rows = [_row(m, e, (k and k.artifact(e.variant)) or e.artifact) for m, e, k in final]
+    pruned = {"sparsity": "SPARSITY"} if any("sparsity" in row for row in rows) else {}
+    screen.rows("build", rows, {**_COLUMNS, **pruned})
+    for model in models:
+        if model.data.evaluation is None:
+            screen.note(
+                f"warning: {model.name} has no evaluation data: nothing is known of its "
+                "accuracy, and no variant but float32 is accepted (data.evaluation)"
+            )
+    for model_name, event in made:
+        _show_log(fleet, screen, f"{model_name} {event.variant}", event.log)
 
 
 def _watch(

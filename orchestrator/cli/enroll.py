@@ -29,8 +29,8 @@ def enroll(
         from orchestrator.trust.hostkeys import pin, pinned
 
         found = fleet.device(device)
-        file, name = fleet.known_hosts(found), fleet.address(found).host_key_name
-        shown, old = fleet.host_key(found), pinned(file, name)
+        file, name = fleet.field.known_hosts(found), fleet.field.address(found).host_key_name
+        shown, old = fleet.field.host_key(found), pinned(file, name)
         screen.say(f"{device} ({name}) shows {shown.kind} {shown.fingerprint}")
         if shown in old:
             screen.say("[green]it is pinned already[/]")

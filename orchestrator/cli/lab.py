@@ -27,16 +27,8 @@ _COLUMNS = {
 }
 _HOW = (
     *("offline", "wrong-output", "full-disk", "tampered", "power-cut", "reboot", "dead-storage"),
-    *(
-        "read-only",
-        "no-inodes",
-        "quota",
-        "little-memory",
-        "frozen",
-        "wrong-clock",
-        "crowded",
-        "noisy",
-    ),
+    *("read-only", "no-inodes", "quota", "little-memory", "frozen", "wrong-clock"),
+    *("crowded", "noisy"),
     *("link-stall", "link-slow", "link-lossy", "link-flap", "link-black-hole"),
     *("link-fin", "link-rst", "link-flip", "link-turned-away"),
 )

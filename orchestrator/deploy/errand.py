@@ -47,6 +47,10 @@ class Door:
     secret: str
 
 
+def no_gateway(errand: "Errand", names: Sequence[str], seen_at: str) -> None:
+    """Nobody hands files on: the controller sends them."""
+
+
 @dataclass(slots=True)
 class Errand:
     """Everything one step needs, and what it has found out so far.
@@ -66,9 +70,7 @@ class Errand:
     stopped: Callable[[], bool]
     watch: Callable[[Progress], None]
     gone: Callable[[str], bool] = lambda owner: False
-    relay: "Callable[[Errand, Sequence[str], str], Door | None]" = lambda errand, names, seen_at: (
-        None
-    )
+    relay: "Callable[[Errand, Sequence[str], str], Door | None]" = no_gateway
     link: Link = Link.AUTO
     bytes_per_s: float | None = None
     buckets: tuple[Bucket, ...] = ()

@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 
-from orchestrator.deploy.errand import Errand, Progress
+from orchestrator.deploy.errand import Errand, Progress, no_gateway
 from orchestrator.deploy.relay import Relays
 from orchestrator.deploy.turns import Turns
 from orchestrator.deploy.visit import Reach, Visit
@@ -139,7 +139,7 @@ class _Worker:
             stopped=self.stop.is_set,
             watch=self.watch,
             gone=reach.claim.gone,
-            relay=self.relays.offer if self.plan.playbook.relay else lambda *_: None,
+            relay=self.relays.offer if self.plan.playbook.relay else no_gateway,
             link=self.plan.playbook.link or device.link,
             bytes_per_s=reach.rates.get(step.device),
             buckets=reach.pace.of_a_device(),

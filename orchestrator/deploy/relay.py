@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.deploy.cargo import Pieces
 from orchestrator.deploy.deliver import Damaged, deliver
-from orchestrator.deploy.errand import Door, Errand, Interrupted
+from orchestrator.deploy.errand import Door, Errand, Interrupted, no_gateway
 from orchestrator.deploy.hands import DeviceRefused, Hands
 from orchestrator.deploy.switch import there, with_lease
 from orchestrator.deploy.visit import Reach
@@ -63,23 +63,14 @@ class _Relay:
         Raises:
             FleetError: the gateway cannot be reached, or does not want to.
         """
-        step = errand.step
         with self._lock:  # everybody else waits for what the first one brings
             try:
-                self._hold(errand)
+                return self._offered(errand, names, seen_at)
             except DeviceUnreachable as error:
                 self._hang_up()
                 if error.absent:
                     raise
-                self._hold(errand)  # once more: it goes on where it was
-            secret = secrets.token_hex(32)
-            answer = self._hands().send(
-                Pieces([f"{secret}\n".encode()]),
-                *("serve", step.model, step.release, self._device.python, seen_at, *names),
-                timeout_s=60.0,
-                sent=lambda count: None,
-            )
-        return Door(seen_at, answer.one("port"), secret)
+                return self._offered(errand, names, seen_at)  # once more: it goes on where it was
 
     def close(self) -> None:
         """Forget what was staged for others, and give leases back; a lost line changes nothing."""
@@ -87,6 +78,17 @@ class _Relay:
             with suppress(FleetError):
                 self._hands().call("discard", model, release, self._reach.claim.owner)
         self._hang_up()
+
+    def _offered(self, errand: Errand, names: Sequence[str], seen_at: str) -> Door:
+        self._hold(errand)
+        step, secret = errand.step, secrets.token_hex(32)
+        answer = self._hands().send(
+            Pieces([f"{secret}\n".encode()]),
+            *("serve", step.model, step.release, self._device.python, seen_at, *names),
+            timeout_s=60.0,
+            sent=lambda count: None,
+        )
+        return Door(seen_at, answer.one("port"), secret)
 
     def _hold(self, errand: Errand) -> None:
         key = (errand.step.model, errand.step.release)
@@ -112,7 +114,7 @@ class _Relay:
             bytes_sent=0,
             sent_as=[],
             watch=lambda where: errand.watch(replace(where, device=errand.step.device)),
-            relay=lambda errand, names, seen_at: None,
+            relay=no_gateway,
         )
         hands = self._hands()
         answer = with_lease(hands, own)

@@ -79,7 +79,7 @@ class Scratch:
             )
         self.folder, self.runtime = folder, found[0]
         root = f"{device.storage_root}/.selftest-{secrets.token_hex(4)}"
-        reach = fleet.address(device)
+        reach = fleet.field.address(device)
         changes = {
             "storage_root": root,
             "identity_file": str(reach.identity.absolute()) if reach.identity else None,
@@ -133,7 +133,7 @@ class Scratch:
 
     def ask(self, fleet: Fleet, script: str) -> str:
         """Run a shell script on the device with the scratch root as its first argument."""
-        with fleet.connect(self.device) as transport:
+        with fleet.field.connect(self.device) as transport:
             argv = ["sh", "-c", script, "fleet", self.device.storage_root]
             return transport.run(argv, timeout_s=60.0).stdout.decode("utf-8", "replace")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.app import Fleet
 from orchestrator.errors import FleetError
+from orchestrator.field import Field
 from orchestrator.inventory.device import Device
 from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.selftest.invariant import remains, violations
@@ -50,19 +51,18 @@ class Report:
         return not any(check.wrong for check in self.checks)
 
 
-class _Cutting(Fleet):
-    """A fleet whose line to the device is cut when a phase begins, once."""
+class _Cut(Field):
+    """Sessions as any fleet's, of which the last one can be cut when a phase begins, once."""
 
-    def __init__(self, site: Path, phase: str) -> None:
-        super().__init__(site)
+    def __init__(self, fleet: Fleet, phase: str) -> None:
+        super().__init__(fleet.site, fleet.ledger.facts)
         self.phase = phase
         self.line: Transport | None = None
 
     def connect(self, device: Device) -> "Transport":
         """The same session as any fleet's, which can be cut."""
-        line = super().connect(device)
-        self.line = line
-        return line
+        self.line = super().connect(device)
+        return self.line
 
     def watch(self, progress: "Progress") -> None:
         """Cut the line when the phase begins."""
@@ -133,8 +133,9 @@ class _Test:
     def cut(self, phase: str) -> Iterator[str]:
         """The next version, with the line cut; then again."""
         self._next()
-        cutting = _Cutting(self.made.folder, phase)
-        outcome = self._deploy(cutting, cutting.watch)
+        fleet = Fleet(self.made.folder)
+        fleet.field = cutting = _Cut(fleet, phase)
+        outcome = self._deploy(fleet, cutting.watch)
         if cutting.phase:
             yield f"the line was not cut: the deployment {outcome.status} without it"
         yield from self._whole()
@@ -166,8 +167,9 @@ class _Test:
     def reverts(self) -> Iterator[str]:
         """The line is cut between the switch and its confirmation: the device goes back alone."""
         was = self._next()
-        cutting = _Cutting(self.made.folder, "confirm")
-        self._deploy(cutting, cutting.watch)
+        fleet = Fleet(self.made.folder)
+        fleet.field = cutting = _Cut(fleet, "confirm")
+        self._deploy(fleet, cutting.watch)
         fleet, last = Fleet(self.made.folder), time.monotonic() + _REVERTS_S
         while self.made.seen(fleet).linked("current") != was:
             if time.monotonic() > last:

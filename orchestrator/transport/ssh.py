@@ -108,10 +108,12 @@ class SshTransport:
                     raise TimeoutError
                 status = channel.exit_status
         except TimeoutError as error:
+            self.close()  # nobody shall be lent this line again
             raise DeviceUnreachable(
                 self.address.device, f"no answer to {argv[0]!r} within {timeout_s:g} s"
             ) from error
         except (SSHException, OSError, EOFError) as error:
+            self.close()  # its reader may not have noticed yet
             raise unreachable(self.address, error) from error
         if status == -1 and not self._line.is_active():
             raise DeviceUnreachable(self.address.device, "the line went away in the middle")

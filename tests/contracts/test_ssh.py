@@ -167,7 +167,16 @@ def test_a_line_cut_in_the_middle_of_a_stream_is_the_lines_fault(bench, tmp_path
         source = io.BytesIO(bytes(1 << 22))
         with pytest.raises(DeviceUnreachable):
             transport.stream(source, ["cat"], timeout_s=20, sent=lambda count: sever(cut))
+        assert not transport.alive
         transport.close()
+
+
+def test_a_line_on_which_a_command_did_not_answer_is_lent_to_nobody_again(bench):
+    with SshTransport(bench.address()) as transport:
+        with pytest.raises(DeviceUnreachable, match=r"no answer to 'sleep' within 0\.5 s"):
+            transport.run(["sleep", "10"], timeout_s=0.5)
+
+        assert not transport.alive
 
 
 def test_a_line_cut_while_a_command_runs_is_the_lines_fault(bench, tmp_path):

@@ -14,22 +14,29 @@ def python_that(site, device: str, body: str) -> None:
     site.describe(device, python="/home/pi/bin/python")
 
 
-def test_a_full_disk_is_found_before_anything_is_sent_and_mending_it_is_enough(site, break_device):
+def broken_and_mended(site, break_device, how):
+    """A newer release on a device that is broken, then mended: it keeps the old one meanwhile."""
     (old,) = site.had("1.0", on=["pi-01"])
     new = site.offer("2.0")
-    break_device("pi-01", "full-disk")
+    break_device("pi-01", how)
 
-    full = site.deploy("pi-01")
+    broken = site.deploy("pi-01")
     left = site.running("pi-01")
     site.lab.mend("pi-01")
     mended = site.deploy("pi-01")
 
-    assert full.outcome["status"] == "failed-unchanged"
-    assert full.outcome["code"] == "DEPLOY > PREFLIGHT > DISK_SPACE"
-    assert "KiB are free" in full.outcome["because"]
-    assert full.outcome["bytes_sent"] == 0
+    assert broken.outcome["status"] == "failed-unchanged"
     assert left == [old]
     assert (mended.code, site.running("pi-01")) == (0, [new])
+    return broken.outcome
+
+
+def test_a_full_disk_is_found_before_anything_is_sent_and_mending_it_is_enough(site, break_device):
+    full = broken_and_mended(site, break_device, "full-disk")
+
+    assert full["code"] == "DEPLOY > PREFLIGHT > DISK_SPACE"
+    assert "KiB are free" in full["because"]
+    assert full["bytes_sent"] == 0
 
 
 def test_a_storage_root_that_cannot_be_written_is_named(site):
@@ -158,17 +165,7 @@ def test_a_runtime_that_the_kernel_kills_for_want_of_memory_is_named(site, break
     """A control group of 32 MiB: enough for SSH and a shell, not for an inference runtime."""
     if os.geteuid() != 0:
         pytest.skip("NO CONTROL GROUPS WITHOUT ROOT")
-    (old,) = site.had("1.0", on=["pi-01"])
-    new = site.offer("2.0")
-    break_device("pi-01", "little-memory")
+    little = broken_and_mended(site, break_device, "little-memory")
 
-    little = site.deploy("pi-01")
-    left = site.running("pi-01")
-    site.lab.mend("pi-01")
-    mended = site.deploy("pi-01")
-
-    assert little.outcome["status"] == "failed-unchanged"
-    assert little.outcome["code"] == "DEPLOY > SMOKE > FAILED"
-    assert "memory does not suffice" in little.outcome["because"]
-    assert left == [old]
-    assert (mended.code, site.running("pi-01")) == (0, [new])
+    assert little["code"] == "DEPLOY > SMOKE > FAILED"
+    assert "memory does not suffice" in little["because"]

@@ -168,7 +168,9 @@ def test_a_delta_a_copy_and_a_resumed_file_arrive_whole_under_every_shell(
     site.describe("pi-01", python=python, link="metered")
     fleet = HereFleet(site.folder, home, tools)
     errand = made_errand(fleet)
-    hands = Hands(fleet.connect(fleet.device("pi-01")), fleet.device("pi-01"), fleet._scripts)
+    hands = Hands(
+        fleet.field.connect(fleet.device("pi-01")), fleet.device("pi-01"), fleet.field.scripts
+    )
 
     changed = prepared(hands, errand)
     deliver(hands, errand, changed)

@@ -207,6 +207,17 @@ def test_compression_is_shown_in_bytes_and_in_bars() -> None:
     assert "2.188 KiB zstd" in html
 
 
+def test_a_model_of_two_files_is_as_large_as_both() -> None:
+    figures = examples.measured(240_833, 0.226, 0.9748, None, None)
+    weights = {"sha256": "cd" * 32, "size_bytes": 226_971}
+    both = examples.artifact("openvino-float32", figures, size_bytes=13_862, weights=weights)
+
+    html = page(examples.a_model("both", both))
+
+    assert '<td class="n">240,833' in html
+    assert "13,862" not in html
+
+
 def test_tables_and_charts_have_names_and_headings_for_whoever_does_not_see_them() -> None:
     html = page(*EVERY)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -252,13 +253,20 @@ def catalog(zoo: Zoo, wheels: Path) -> Path:
     return zoo.inventory
 
 
-@pytest.fixture(scope="module")
-def here() -> Iterator[None]:
-    """While it lasts, jobs are done in this process."""
+@contextmanager
+def in_this_process() -> Iterator[None]:
     kept = building.Workers
     building.Workers = Here
-    yield
-    building.Workers = kept
+    try:
+        yield
+    finally:
+        building.Workers = kept
+
+
+@pytest.fixture(scope="session")
+def here() -> Callable[[], AbstractContextManager[None]]:
+    """As long as one of these lasts, jobs are done in this process."""
+    return in_this_process
 
 
 def pytest_sections(config: pytest.Config) -> list[tuple[str, list[str]]]:

@@ -41,12 +41,13 @@ def own(zoo, catalog) -> dict[str, LockedModel]:
     return {name: zoo.build(_model(name, file, variants)) for name, file, variants in OWN}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def suite(zoo, here) -> list[Case]:
     found = cases(zoo.inventory)
-    for case in found:
-        if case.model is not None:
-            zoo.build(case.model)
+    with here():
+        for case in found:
+            if case.model is not None:
+                zoo.build(case.model)
     return found
 
 
