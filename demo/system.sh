@@ -1,7 +1,7 @@
 #!/bin/sh
 # What this machine must have: sshd for the lab, Fashion-MNIST for the demo; with the word `test`
 # also what only tests use: a browser, the programs of other devices (BusyBox, Dropbear, toybox,
-# mksh), file systems to break and a clock to set wrong; with `test` or `emulated` Debian's archive key
+# mksh), a client for adb, file systems to break and a clock to set wrong; with `test` or `emulated` Debian's archive key
 # and apt's lists, by which the lab fetches the programs of other architectures (it installs none).
 # Installs what is missing where it may (root, or sudo without a password) and apt is there; else says
 # what to do.
@@ -19,6 +19,7 @@ if [ "${1:-}" = test ]; then
     [ -x /usr/sbin/dropbear ] || missing="$missing dropbear-bin"
     [ -x /usr/sbin/mke2fs ] || missing="$missing e2fsprogs"
     [ -x /usr/sbin/mkfs.btrfs ] || [ -x /sbin/mkfs.btrfs ] || missing="$missing btrfs-progs"
+    command -v adb >/dev/null 2>&1 || missing="$missing adb"
     command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
 fi
 lists=

@@ -47,7 +47,7 @@ def up(
         list[str] | None,
         typer.Option(
             help="Programs of the devices, taken in turn if given more than once: host, dash, bash, "
-            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python)."
+            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python), adb."
         ),
     ] = None,
     arch: Annotated[

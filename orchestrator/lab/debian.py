@@ -50,6 +50,17 @@ def system(debian: Debian, tell: Callable[[str], None]) -> Path:
     return kept(name, debian, partial(_made, debian), tell)
 
 
+def machine() -> str:
+    """Debian's name of this machine's own architecture.
+
+    Raises:
+        DebianMissing: this machine does not say.
+    """
+    if shutil.which("dpkg") is None:
+        raise DebianMissing("this machine has no dpkg")
+    return _ran(["dpkg", "--print-architecture"]).strip()
+
+
 def _made(debian: Debian, folder: Path) -> None:
     for program in ("apt-get", "dpkg-deb", "tar"):
         if shutil.which(program) is None:

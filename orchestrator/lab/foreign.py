@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from orchestrator.lab import linux
+from orchestrator.lab import debian, linux
 from orchestrator.lab.cache import kept
 from orchestrator.lab.debian import Debian, system
 from orchestrator.lab.errors import WheelsMissing
@@ -99,9 +99,8 @@ def foreign(name: str, tell: Callable[[str], None]) -> Foreign:
     """
     machine = MACHINES[userland(name).arch]
     tree = system(Debian(_SUITE, machine.debian, _SYSTEM), tell) / "root"
-    host = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True)
     program = f"usr/bin/{machine.emulator}"
-    qemu = Debian(_EMULATOR_SUITE, host.stdout.strip(), ("qemu-user",), (program,))
+    qemu = Debian(_EMULATOR_SUITE, debian.machine(), ("qemu-user",), (program,))
     emulator = system(qemu, tell) / "root" / program
     python = _python(machine, tree, emulator, tell)
     return Foreign(name, str(tree), str(emulator), python)

@@ -167,10 +167,9 @@ class Lab:
     def _boot(self, name: str) -> None:
         """Switch a device on that is off, and wait for its server."""
         state = self._up()
-        _, _, address = state.require(name)
         self._command("start", name)
         await_banners(
-            [(name, address)],
+            state.servers({name}),
             _quiet,
             timeout_s=BOOT_S,
             given_up=lambda: self._fallen(state, {name}),
@@ -194,11 +193,8 @@ class Lab:
         """Write the inventory file; a device on a bad line is reached through its relay."""
         state = self._up()
         bad = {name for name, _, _ in state.devices if self._bad_line(state, name)}
-        where = [
-            (name, kind, detour(address) if name in bad else address)
-            for name, kind, address in state.devices
-        ]
-        write_listing(self.inventory, listing(state.user, where))
+        where = {name: detour(address) for name, _, address in state.devices if name in bad}
+        write_listing(self.inventory, listing(state, where))
 
     def _bad_line(self, state: State, name: str) -> bool:
         files = self._files(state, name)
@@ -230,14 +226,14 @@ class Lab:
             )
             write(self.places.state, state.text().encode())
             self._greet(state, on_boot)
-        write_listing(self.inventory, listing(state.user, state.devices))
+        write_listing(self.inventory, listing(state))
         return self.status()
 
     def _greet(self, state: State, on_boot: Callable[[str], None]) -> None:
         """Wait for every device; a lab of which one does not answer is taken down again."""
         try:
             await_banners(
-                [(name, address) for name, _, address in state.devices],
+                state.servers(),
                 on_boot,
                 timeout_s=BOOT_S,
                 given_up=lambda: self._fallen(state, {name for name, _, _ in state.devices}),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.lab.adbd import adbd
 from orchestrator.lab.addresses import MOST, Block
 from orchestrator.lab.errors import LabError
 from orchestrator.lab.foreign import Foreign, foreign
@@ -25,6 +26,7 @@ class Making:
     programs: tuple[Program, ...]
     shared: Path | None
     foreigners: tuple[Foreign, ...]
+    adbd: str
 
     def devices(self, block: Block) -> tuple[DeviceSpec, ...]:
         """Every device with its kind, userland and address."""
@@ -48,6 +50,7 @@ class Making:
             programs=self.programs,
             shared=str(self.shared or ""),
             foreigners=self.foreigners,
+            adbd=self.adbd,
         )
 
 
@@ -74,4 +77,6 @@ def planned(
     """
     sshd, programs = find_sshd(), found(userlands)
     others = tuple(foreign(name, tell) for name in dict.fromkeys(userlands) if userland(name).arch)
-    return Making(sshd, tier, userlands, storage, programs, shared, others)
+    phones = any(userland(name).server == "adbd" for name in userlands)
+    server = adbd(tell) if phones else ""
+    return Making(sshd, tier, userlands, storage, programs, shared, others, server)

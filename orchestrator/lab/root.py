@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from orchestrator.lab import linux
+from orchestrator.lab.adbd import HOME, command
 from orchestrator.lab.keys import dropbear_key
 from orchestrator.lab.spec import (
     DEVICE_UID,
@@ -31,10 +32,12 @@ _DROPBEAR_KEY = "etc/dropbear/dropbear_ed25519_host_key"
 
 
 def server(device: DeviceSpec, spec: Spec) -> list[str]:
-    """The device's first process: its SSH server, in the foreground, saying what it does."""
+    """The device's server, in the foreground, saying what it does."""
     if USERLANDS[device.userland].server == "dropbear":
         listen = ["-p", f"{device.address}:{PORT}", "-r", f"/{_DROPBEAR_KEY}"]
         return ["/usr/sbin/dropbear", "-F", "-E", "-s", *listen]
+    if USERLANDS[device.userland].server == "adbd":
+        return command(spec.adbd)
     return [_sshd(device, spec), "-D", "-e"]
 
 
@@ -102,14 +105,18 @@ def _few_programs(root: Path, spec: Spec, kind: Userland) -> None:
     for applet in tool.applets:
         if applet not in (tool.name, "sh"):
             (root / "bin" / applet).symlink_to(tool.name)
-    used = [tool, spec.program(kind.server)]
+    used = [tool]
     if kind.shell:
         used.append(spec.program(kind.shell))
         _show(used[-1].path, root / "bin" / kind.shell)
     (root / "bin/sh").symlink_to(kind.shell or tool.name)
-    (root / "usr/sbin" / kind.server).parent.mkdir(exist_ok=True)
-    at = spec.sshd.lstrip("/") if kind.server == "sshd" else f"usr/sbin/{kind.server}"
-    _show(used[1].path, root / at)
+    if kind.server == "adbd":
+        (root / HOME).mkdir(parents=True)
+        linux.bind(spec.adbd, root / HOME, read_only=True)
+    else:
+        used.append(spec.program(kind.server))
+        at = spec.sshd.lstrip("/") if kind.server == "sshd" else f"usr/sbin/{kind.server}"
+        _show(used[-1].path, root / at)
     if kind.python:
         for path in ("usr/lib", "usr/lib32", "usr/lib64"):
             if Path("/", path).is_dir():

@@ -89,6 +89,8 @@ class Spec:
     """A folder of this machine that every device sees at /opt/fleet-lab/shared; empty for none."""
     foreigners: tuple[Foreign, ...] = ()
     """What devices of other architectures are made of."""
+    adbd: str = ""
+    """The folder with adbd and what it loads; empty if no device has it for a server."""
 
     def program(self, name: str) -> Program:
         """A program of this machine that some userland needs, which must be there."""

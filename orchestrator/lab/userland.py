@@ -22,6 +22,10 @@ _PACKAGES = {
 """Program → the Debian package that brings it."""
 
 
+_SERVERS = ("sshd", "adbd")
+"""What is looked for, or fetched, elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Userland:
     """One set of programs. `tools` is ``host`` for a whole system's, or the one that is all.
@@ -39,9 +43,9 @@ class Userland:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """What must be on this machine to make such a device, apart from sshd."""
+        """What must be on this machine to make such a device, apart from sshd and adbd."""
         named = [self.tools, self.shell or self.tools, self.server]
-        return tuple(dict.fromkeys(name for name in named if name not in ("host", "sshd")))
+        return tuple(dict.fromkeys(name for name in named if name not in ("host", *_SERVERS)))
 
 
 USERLANDS = {
@@ -67,6 +71,9 @@ USERLANDS = {
         ),
         Userland("toybox", "toybox and mksh alone, as on Android, and Python", "toybox", "mksh"),
         Userland("toybox-bare", "toybox and mksh alone, no Python", "toybox", "mksh", python=False),
+        Userland(
+            "adb", "toybox and mksh alone, Python, and adbd for a server", "toybox", "mksh", "adbd"
+        ),
         Userland("aarch64", "Debian for arm64, run by an emulator", arch="arm64"),
     )
 }

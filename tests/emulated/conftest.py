@@ -1,12 +1,12 @@
 """Devices of another architecture, and a site that gives them real models."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -22,14 +22,6 @@ WORDS = {
     "digits-onnx": {"target": "jetson-group", "1.0": "onnx-float32", "2.0": "onnx-int8"},
 }
 """Model → whom it is meant for, and the only variant of each version."""
-
-
-def missing(arch: str, why: LabError) -> None:
-    """Skip loudly, or fail where it is required: ``FLEET_LAB_REQUIRE=aarch64``."""
-    said = f"{why.message}; {why.hint}"
-    if arch in os.environ.get("FLEET_LAB_REQUIRE", "").split(","):
-        pytest.fail(f"FLEET_LAB_REQUIRE names {arch!r}, and it is not to be had: {said}")
-    pytest.skip(f"NO EMULATED {arch.upper()} ON THIS MACHINE: {said}")
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, missing: Callable[..., NoReturn]
+) -> Iterator[Site]:
     """Two emulated aarch64 devices, jetson-01 and pi-01, as `fleet lab up` makes them."""
     folder = tmp_path_factory.mktemp("emulated")
     made = Site(folder, Lab(folder, folder / "inventory" / "main"))

@@ -67,7 +67,9 @@ def test_a_device_keeps_its_host_key(tmp_path):
 
 def test_only_an_inventory_file_of_our_own_is_removed(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    write_listing(ours, listing("pi", [("pi-01", "raspberry-pi-4", "127.0.2.1")]))
+    places = (("pi-01", "raspberry-pi-4", "127.0.2.1"),)
+    state = State(1, 2, Tier.PLAIN, "pi", "why", (), places, ("host",), Storage())
+    write_listing(ours, listing(state))
     write_listing(theirs, "devices: {}\n")
 
     remove_listing(ours)
