@@ -1,5 +1,5 @@
 # One word each; CI and people use the same ones.
-.PHONY: demo test test-fast check format zoo bench docs setup system lock clean
+.PHONY: demo test test-fast test-emulated check format zoo bench docs setup system lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +16,10 @@ test: setup  ## everything: units, scenarios on the lab, contracts
 
 test-fast: setup  ## the units alone, in seconds
 	$(BIN)/pytest tests/unit
+
+test-emulated: setup  ## deploy, prove, audit and roll back on real aarch64 programs, run by an emulator
+	@sh demo/system.sh emulated
+	$(BIN)/pytest tests/emulated
 
 check: setup  ## style, types, import contracts, generated pages
 	$(BIN)/ruff check .
