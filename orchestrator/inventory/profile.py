@@ -32,6 +32,13 @@ class Runtime(StrEnum):
     BENCHMARK_MODEL = "benchmark_model"
 
 
+class TransportKind(StrEnum):
+    """By what a device is reached."""
+
+    SSH = "ssh"
+    ADB = "adb"
+
+
 class Tried(StrEnum):
     """How far a profile has been tried by this project; each includes those before it."""
 
@@ -76,5 +83,6 @@ class Profile(Value):
     python: str = "python3"
     runner: Runner | None = None
     proof: Proof = Proof.COMPARED
+    transport: TransportKind = TransportKind.SSH
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     tried: Tried = Tried.LISTED

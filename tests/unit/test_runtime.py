@@ -153,7 +153,8 @@ Average inference timings in us: Warmup: 76605.9, Init: 9933, no stats: 66767.6
     "2020": (
         """count=50 first=32891 curr=33978 min=32641 max=34005 avg=33209.4 std=450
 
-Inference timings in us: Init: 855, First inference: 49060, Warmup (avg): 34825.1, Inference (avg): 33209.4
+Inference timings in us: Init: 855, First inference: 49060, Warmup (avg): 34825.1, \
+Inference (avg): 33209.4
 Peak memory footprint (MB): init=0 overall=12.8672
 """,
         Reading(p50_ms=33.2094, load_ms=0.855, rss_mib=12.8672),
@@ -169,21 +170,25 @@ Peak memory footprint (MB): init=0 overall=12.8672
         """INFO: Initialized session in 12.75ms.
 INFO: count=74 first=14850 curr=13315 min=13105 max=15765 avg=13520.2 std=470
 
-INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764.3, Inference (avg): 13520.2
+INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764.3, \
+Inference (avg): 13520.2
 """,
         Reading(p50_ms=13.5202, load_ms=12.75),
     ),
-    # a recording of an emulated riscv64 machine that stands in a public recipe for it: exponents
+    # NobuoTsukamoto/meta-tensorflow-lite, doc/tensorflow-lite-benchmark.md: riscv64 under QEMU
     "exponent": (
-        """Inference timings in us: Init: 17187, First inference: 3512391, Warmup (avg): 3.51239e+06, Inference (avg): 2.95034e+06
+        """Inference timings in us: Init: 17187, First inference: 3512391, Warmup (avg): 3.51239e+06, \
+Inference (avg): 2.95034e+06
 Memory footprint delta from the start of the tool (MB): init=4.21094 overall=46.0859
 """,
         Reading(p50_ms=2950.34, load_ms=17.187, rss_mib=46.0859),
     ),
-    # a public description of Android's log, 2025: percentiles, and a prefix to each line
+    # from a description of benchmark_model's log on Android: percentiles, a prefix to each line
     "percentiles": (
-        """I tflite  : count=25 first=187533 curr=140990 min=140071 max=195121 avg=145528 std=13583 p5=140545 median=141253 p95=187533
-I tflite  : Inference timings in us: Init: 92318, First inference: 187533, Warmup (avg): 211669, Inference (avg): 145528
+        """I tflite  : count=25 first=187533 curr=140990 min=140071 max=195121 avg=145528 std=13583 \
+p5=140545 median=141253 p95=187533
+I tflite  : Inference timings in us: Init: 92318, First inference: 187533, Warmup (avg): 211669, \
+Inference (avg): 145528
 I tflite  : Memory footprint delta from the start of the tool (MB): init=54.2852 overall=73.4102
 """,
         Reading(p50_ms=141.253, p95_ms=187.533, load_ms=92.318, rss_mib=73.4102),
