@@ -26,7 +26,7 @@ PROVIDERS = ("Tensorrt", "CUDA", "MIGraphX", "ROCM", "OpenVINO", "Dnnl", "VitisA
 
 def runtimes(bundles=True):
     own = [(folder, listed(folder)) for folder in sys.path if folder]
-    brought = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "runtimes")
+    brought = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "..", "..", "runtimes")
     found = {"python": "%d.%d.%d" % sys.version_info[:3], "bits": 64 if sys.maxsize > 2**32 else 32}
     for name, (module, dist) in PACKAGES.items():
         folders = (
