@@ -77,10 +77,10 @@ def bootstrap(hands: Hands, order: Order) -> Bootstrapped:
     """
     answer = hands.call("bundle_look", hands.device.python)
     seen, runtime = _seen(hands, answer), order.adapter.runtime.value
-    target = suitable(hands.device.name, seen, answer.all("linker"), order.adapter)
     if own := seen["own"].get(runtime):
         because = "the device has its own"
         return _done(hands, order, Done.ALREADY_THERE, version=own, because=because)
+    target = suitable(hands.device.name, seen, answer.all("linker"), order.adapter)
     bundle = order.bundle(target)
     if bundle is None:
         because = f"would first find and fetch wheels for {target}"
@@ -135,7 +135,7 @@ def suitable(device: str, seen: dict[str, Any], linkers: tuple[str, ...], need: 
     if seen["implementation"] != "cpython" or version < need.python:
         least = ".".join(map(str, need.python))
         raise Unsuitable(
-            f"{device}: {runtime} needs CPython {least} or newer, and {hands_words(seen)} is there",
+            f"{device}: {runtime} needs CPython {least} or newer, and {_spoken(seen)} is there",
             hint="install a newer Python on it and name it: python: /path in the inventory",
         )
     bits = int(seen["bits"])
@@ -149,7 +149,7 @@ def suitable(device: str, seen: dict[str, Any], linkers: tuple[str, ...], need: 
     )
 
 
-def hands_words(seen: dict[str, Any]) -> str:
+def _spoken(seen: dict[str, Any]) -> str:
     """``cpython 3.5``."""
     return f"{seen['implementation']} {seen['version']}"
 
