@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.artifact.lock import Lock, offers
+from orchestrator.artifact.lock import Lock, LockedModel, offers
 from orchestrator.artifact.manifest import Manifest
-from orchestrator.catalog.assignment import Assigned, Objective, Refusal, assign
+from orchestrator.catalog.assignment import Assigned, Objective, Offer, Refusal, assign
 from orchestrator.catalog.model import Model
+from orchestrator.catalog.reading import Reading
 from orchestrator.catalog.variant import RUNS
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
@@ -19,24 +20,30 @@ from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
 class Known:
     """Everything a wish is decided on.
 
-    `latencies` are medians in ms by model file digest and then by fingerprint or profile name.
+    `readings` are what was measured on devices, by the digest of the model file.
     """
 
     profiles: Mapping[str, Profile]
     lock: Lock
-    latencies: Mapping[str, Mapping[str, float]]
+    readings: Mapping[str, tuple[Reading, ...]]
     objective: Objective
 
 
 def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
     """The variant of a model that suits a device best, or why none does."""
-    locked = known.lock.find(model.name)
+    measured = measured_offers(model, known.lock.find(model.name), known.readings)
+    return assign(measured, known.profiles[device.profile], facts, known.objective)
+
+
+def measured_offers(
+    model: Model, locked: LockedModel | None, readings: Mapping[str, tuple[Reading, ...]]
+) -> tuple[Offer, ...]:
+    """What could be assigned for a model, with what was measured of it on devices."""
     built = {a.variant: a.sha256 for a in locked.artifacts} if locked else {}
-    measured = (
-        replace(offer, device_p50_ms=known.latencies.get(built.get(offer.variant.name) or ""))
+    return tuple(
+        replace(offer, readings=readings.get(built.get(offer.variant.name) or "", ()))
         for offer in offers(model, locked)
     )
-    return assign(measured, known.profiles[device.profile], facts, known.objective)
 
 
 def to_deploy(

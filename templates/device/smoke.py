@@ -36,6 +36,11 @@ def main():
         return child(*sys.argv[2:4])
     folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
     command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
+    return supervised(command, deadline_s)
+
+
+def supervised(command, deadline_s):
+    """The report of a child process, or what became of it instead."""
     before = killed_for_memory()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -84,8 +89,7 @@ def child(folder, runtime):
 
     with open(os.path.join(folder, "manifest.json")) as file:
         manifest = json.load(file)
-    suffix = SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
-    model = os.path.join(folder, "model." + suffix)
+    model = os.path.join(folder, "model." + suffix(manifest))
     golden = numpy.load(os.path.join(folder, "golden.npz"), allow_pickle=False)
     allowed = {t["output"]: t["max_abs_diff"] for t in manifest["tolerances"]}
     started = time.perf_counter()
@@ -102,6 +106,10 @@ def child(folder, runtime):
         report.update(p95_ms=round(times[int(len(times) * 0.95)], 4))
     report["rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
     return within(report, manifest["limits"])
+
+
+def suffix(manifest):
+    return SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
 
 
 def compare(numpy, run, inputs, wanted, allowed, cases, again=None):
