@@ -102,18 +102,63 @@ def test_what_runs_is_not_touched_and_what_is_there_is_not_sent_again(pair):
     assert files(pair, "pi-02") == before
 
 
-def test_one_device_of_each_class_measures_and_power_modes_are_classes(pair):
-    pair.lab.root("jetson-02")
-    bin_of = pair.home("jetson-02") / "bin"
-
+def test_one_device_of_each_class_measures_and_nothing_is_measured_by_a_dry_run(pair):
     done = pair.run("profile", PAIR, "--dry-run", "-o", "json")
 
     assert done.code == 0
-    by_class = {row["fingerprint"]: row["device"] for row in done.data}
-    assert sorted(by_class.values()) == ["jetson-01", "phone-01", "pi-01", "pi-02"]
-    assert not bin_of.exists()
+    assert sorted({row["device"] for row in done.data}) == [
+        "jetson-01",
+        "phone-01",
+        "pi-01",
+        "pi-02",
+    ]
+    assert len({row["fingerprint"] for row in done.data}) == 4
+    assert {row["variant"] for row in done.data} == {QUICK, RIGHT}
     assert {row["power_mode"] for row in done.data if row["device"] == "jetson-01"} == {"15W"}
-    assert all(files(pair, name) == {} for name in by_class.values())
+    assert all(files(pair, row["device"]) == {} for row in done.data)
+
+
+SLOW_WHEN_SMALL = """
+import onnxruntime, os, time
+run = onnxruntime.InferenceSession.run
+def slower(self, *given):
+    time.sleep(0.05 if os.path.getsize(self._model_path) < 1000 else 0)
+    return run(self, *given)
+onnxruntime.InferenceSession.run = slower
+"""
+
+
+@pytest.fixture
+def other_mode(pair):
+    """jetson-02 says MAXN, and what such a mode does to small models is played by a sleep."""
+    said = pair.lab.root("jetson-02") / "opt/fleet-lab/bin/nvpmodel"
+    before = said.read_text()
+    said.write_text(before.replace("15W", "MAXN"))
+    home = pair.home("jetson-02") / "bin"
+    home.mkdir()
+    (home / "sitecustomize.py").write_text(SLOW_WHEN_SMALL)
+    (home / "python").write_text('#!/bin/sh\nPYTHONPATH=/home/pi/bin exec python3 "$@"\n')
+    (home / "python").chmod(0o755)
+    pair.describe("jetson-02", python="/home/pi/bin/python")
+    yield
+    said.write_text(before)
+
+
+def test_two_devices_of_one_kind_in_different_power_modes_get_what_is_best_in_theirs(
+    pair, other_mode
+):
+    asked = pair.run("profile", PAIR, "--dry-run", "-o", "json").data
+    done = pair.run("profile", PAIR, "-t", "jetson-*", "--seconds", "0.3", "-o", "json")
+
+    given = {
+        name: pair.run("explain", name, "-o", "json").data["models"][PAIR]["variant"]
+        for name in ("jetson-01", "jetson-02")
+    }
+
+    modes = {row["device"]: row["power_mode"] for row in asked if row["power_mode"]}
+    assert modes == {"jetson-01": "15W", "jetson-02": "MAXN"}
+    assert done.code == 0, done.said
+    assert given == {"jetson-01": QUICK, "jetson-02": RIGHT}
 
 
 def test_who_is_offline_is_deferred_unless_another_one_of_its_class_measures(pair, break_device):
