@@ -107,6 +107,18 @@ class Fleet:
         self.ledger.remember(said)
         return seen
 
+    def _glance(
+        self, devices: Iterable[Device], watch: Callable[[Device], None] = lambda device: None
+    ) -> dict[str, Observation]:
+        """Ask devices what they run; what they are only where that is not known yet."""
+        from orchestrator.deploy.probe import glance
+
+        each, facts = list(devices), self.ledger.facts()
+        known = [device for device in each if device.name in facts]
+        strange = [device for device in each if device.name not in facts]
+        seen = self.field.visit(known, lambda hands: glance(hands, facts[hands.device.name]), watch)
+        return {**seen, **(self.observe(strange, watch) if strange else {})}
+
     def contradictions(self, devices: Iterable[Device]) -> "dict[str, tuple[Contradiction, ...]]":
         """By device that has ever answered: what it denies of its inventory and its profile."""
         from orchestrator.inventory.contradiction import contradictions
@@ -193,13 +205,13 @@ class Fleet:
         devices = self.select(target)
         known = self.ledger.manifests()
         names = list(models) or sorted({*self.site.models, *(model for model, _ in known)})
-        seen = self.observe(devices, watch)
+        seen = self._glance(devices, watch)
         wishes = to_roll_back(devices, names, to, seen, known, self.site.inventory.profiles)
         return plan(Intent.ROLLBACK, target, playbook, wishes, seen, self._profiles(devices))
 
     def changed_since(self, plan: Plan) -> tuple[Skip, ...]:
         """Look again at the devices of a saved plan: the steps that no longer hold, and why."""
-        return changed_since(plan, self.observe(self.device(s.device) for s in plan.switches))
+        return changed_since(plan, self._glance(self.device(s.device) for s in plan.switches))
 
     # --- what is done --------------------------------------------------------------------
 

@@ -177,8 +177,7 @@ class Hands:
                 raise DeviceRefused(self.device.name, word, f"{verb!r} could not run: {why}")
             raise BadAnswer(
                 f"{self.device.name}: no whole answer to {verb!r} (exit status {status}): {why}",
-                hint=f"try it by hand: ssh {self.device.user}@{self.device.address} "
-                f"-p {self.device.port} true",
+                hint=f"try it by hand: {self.device.by_hand}",
             )
         ours = lines[: lines.index(_END)]
         answer = Answer(tuple((k, v) for k, eq, v in (line.partition("=") for line in ours) if eq))

@@ -29,6 +29,13 @@ class Runtime(StrEnum):
     OPENVINO = "openvino"
 
 
+class TransportKind(StrEnum):
+    """By what a device is reached."""
+
+    SSH = "ssh"
+    ADB = "adb"
+
+
 class Tried(StrEnum):
     """How far a profile has been tried by this project; each includes those before it."""
 
@@ -70,5 +77,6 @@ class Profile(Value):
     prefix: str = ""
     storage_root: str = "~/.fleet"
     python: str = "python3"
+    transport: TransportKind = TransportKind.SSH
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     tried: Tried = Tried.LISTED

@@ -70,8 +70,12 @@ memory_facts() {
     done <"$sys/proc/meminfo"
     near=$root
     while [ ! -d "$near" ]; do near=${near%/*}; [ -n "$near" ] || near=/; done
-    say disk "$(df -k "$near" 2>/dev/null | tail -n 1)"
-    say inodes "$(df -i "$near" 2>/dev/null | tail -n 1)"
+    said=$(df -k "$near" 2>/dev/null)
+    say disk "${said##*"
+"}"
+    said=$(df -i "$near" 2>/dev/null)
+    say inodes "${said##*"
+"}"
 }
 
 condition_facts() {
