@@ -36,6 +36,20 @@ class NotMeasured(FleetError):
     path = ("PROFILE", "FAILED")
     owner = Owner.ARTIFACT
 
+    def __init__(self, device: str, variant: str, because: str, evidence: str = "") -> None:
+        self.evidence = evidence
+        super().__init__(
+            f"{device}: {because}",
+            hint=f"a deployment of {variant} would fail there as well; see fleet explain {device}",
+        )
+
+
+class Bug(FleetError):
+    """Something that nobody foresaw."""
+
+    path = ("CONTROLLER", "BUG")
+    owner = Owner.CONTROLLER
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -74,8 +88,11 @@ class Bench:
             tried += [_ended(each, Status.ABORTED, stopped) for each in errands[len(tried) :]]
         except DeviceUnreachable as error:
             tried += [_ended(each, Status.DEFERRED, error) for each in errands[len(tried) :]]
+        except FleetError as error:
+            failed = Status.FAILED_UNCHANGED
+            tried += [_ended(each, failed, error) for each in errands[len(tried) :]]
         except Exception as error:  # noqa: BLE001 - a bug in one worker must not take the other devices with it
-            bug = FleetError(f"{type(error).__name__}: {error}")
+            bug = Bug(f"{type(error).__name__}: {error}")
             tried += [_ended(each, Status.FAILED_UNCHANGED, bug) for each in errands[len(tried) :]]
         finally:
             self._at_work.pop(name, None)
@@ -140,6 +157,7 @@ class Bench:
         except DeviceUnreachable:
             raise
         except FleetError as error:
+            errand.evidence = error.evidence if isinstance(error, NotMeasured) else ""
             held = isinstance(error, DeviceRefused) and error.word == "locked"
             late = error.owner is Owner.NETWORK  # the line costs too much
             status = Status.DEFERRED if held or late else Status.FAILED_UNCHANGED
@@ -192,10 +210,8 @@ def read_measurement(
     except ValueError:
         report = {"passed": False, "because": f"it said {text[:200]!r}"}
     if not report.get("passed"):
-        raise NotMeasured(
-            f"{step.device}: {report.get('because')}",
-            hint=f"a deployment of {manifest.variant} would fail there as well; see fleet explain",
-        )
+        because, evidence = str(report.get("because")), str(report.get("evidence", ""))
+        raise NotMeasured(step.device, manifest.variant, because, evidence)
     judged = samples is not None and report.get("samples")
     return Measurement(
         at=now,
