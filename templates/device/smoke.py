@@ -38,16 +38,22 @@ def main():
     if sys.argv[1] == "--child":
         folder, runtime, mark = sys.argv[2:5]
         bound()
-        report = child(folder, runtime)
-        print("\n%s %s" % (mark, json.dumps(report)), flush=True)
+        told(mark, child(folder, runtime))
     else:
-        print(json.dumps(proved(sys.argv[1], sys.argv[2], float(sys.argv[3]))))
+        folder, runtime, deadline_s = sys.argv[1:4]
+        command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
+        print(json.dumps(supervised(command, runtime, float(deadline_s))))
 
 
-def proved(folder, runtime, deadline_s):
+def told(mark, report):
+    """What a child says of itself, in its last words."""
+    print("\n%s %s" % (mark, json.dumps(report)), flush=True)
+
+
+def supervised(command, runtime, deadline_s):
     """The report of a child process, believed only if it ends as it should."""
     mark = os.urandom(8).hex()  # what the model prints itself is no report
-    command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime, mark]
+    command = [*command, mark]
     before = killed_for_memory()
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True)
@@ -215,8 +221,7 @@ def child(folder, runtime):
 
     with open(os.path.join(folder, "manifest.json")) as file:
         manifest = json.load(file)
-    suffix = SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
-    model = os.path.join(folder, "model." + suffix)
+    model = os.path.join(folder, "model." + suffix(manifest))
     golden = numpy.load(os.path.join(folder, "golden.npz"), allow_pickle=False)
     allowed = {t["output"]: t["max_abs_diff"] for t in manifest["tolerances"]}
     started = time.perf_counter()
@@ -245,6 +250,10 @@ def bundles(runtime):
     except OSError:
         return []
     return [os.path.join(place, name) for name in found]
+
+
+def suffix(manifest):
+    return SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
 
 
 def compare(numpy, run, inputs, wanted, allowed, cases, again=None):
