@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
+    from orchestrator.provision import Provision
 
 
 class Fleet:
@@ -79,6 +80,13 @@ class Fleet:
     def field(self) -> Field:
         """The devices out there, and the sessions with them."""
         return Field(self.site, lambda: self.ledger.facts())
+
+    @cached_property
+    def provision(self) -> "Provision":
+        """The runtimes that are brought to devices."""
+        from orchestrator.provision import Provision
+
+        return Provision(self.site, self.field)
 
     # --- what is built -------------------------------------------------------------------
 
@@ -206,7 +214,8 @@ class Fleet:
         known = self.ledger.manifests()
         names = list(models) or sorted({*self.site.models, *(model for model, _ in known)})
         seen = self._glance(devices, watch)
-        wishes = to_roll_back(devices, names, to, seen, known, self.site.inventory.profiles)
+        profiles = self.site.inventory.profiles
+        wishes = to_roll_back(devices, names, to, seen, known, profiles, playbook.proof)
         return plan(Intent.ROLLBACK, target, playbook, wishes, seen, self._profiles(devices))
 
     def changed_since(self, plan: Plan) -> tuple[Skip, ...]:
@@ -318,6 +327,7 @@ class Fleet:
             lock=self.site.lock(),
             readings=self.ledger.readings(),
             objective=playbook.objective,
+            proof=playbook.proof,
         )
 
     def _meant(self, models: Sequence[str]) -> list[tuple[Model, frozenset[str]]]:

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from orchestrator.catalog.reading import Class, Reading, comparable, judged
-from orchestrator.catalog.variant import RUNS, Variant
+from orchestrator.catalog.runtime import runtime_for
+from orchestrator.catalog.variant import Variant
 from orchestrator.inventory.facts import Facts
 from orchestrator.inventory.profile import Profile, Runtime
 from orchestrator.values import Value
@@ -194,7 +195,7 @@ def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | s
         )
     if variant.needs_mib > ram_mib:
         return f"needs {variant.needs_mib} MiB of memory, and there are {ram_mib}"
-    return _runtime(variant, profile, facts)
+    return runtime_for(variant.format, profile, facts)
 
 
 def _lacks_neon(arch: str, facts: Facts | None) -> bool:
@@ -207,19 +208,6 @@ def _lacks_neon(arch: str, facts: Facts | None) -> bool:
         return False
     known = bool(facts and facts.cpu_features)
     return "neon" not in facts.instructions if facts and known else arch.startswith("armv6")
-
-
-def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime | str:
-    able = RUNS[variant.format]
-    offered = [runtime for runtime in profile.runtimes if runtime in able]
-    if not offered:
-        return f"profile {profile.name} offers {_words(profile.runtimes)}, not {_words(able, 'or')}"
-    if facts is None:
-        return offered[0]
-    installed = [runtime for runtime in offered if facts.version_of(runtime) is not None]
-    if not installed:
-        return f"{_words(offered, 'or')} is not installed on the device"
-    return installed[0]
 
 
 _Table: TypeAlias = Mapping[str, tuple[float, str]]
@@ -282,10 +270,3 @@ def _rank(offer: Offer, table: _Table) -> tuple[float, float, str]:
 def _measure(offer: Offer, objective: Objective, table: _Table) -> str:
     _, words = table.get(offer.variant.name, (0.0, ""))
     return words or ("not built" if objective is Objective.SIZE else f"{objective} not measured")
-
-
-def _words(runtimes: Iterable[Runtime], last: str = "and") -> str:
-    names = [runtime.value for runtime in runtimes]
-    return (
-        f" {last} ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} {last} {names[-1]}"
-    )

@@ -435,7 +435,7 @@ smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
     command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
     said=$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1)
     say ended $?
-    say smoke "$(echo "$said" | tail -n 1)"
+    say smoke "$(printf '%s\n' "$said" | tail -n 1)"
 }
 
 # --- measuring: beside what runs, and nothing of it stays -------------------------------------
@@ -575,13 +575,13 @@ drop() { # drop MODEL RELEASE OWNER: a kept release whose bytes are no longer wh
 
 discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
     use_model "$1" "$2"
-    rm -rf "$part"
+    rm -rf "$part" "$m/staging/$release.run"
     leave "$3"
 }
 
 echo "=fleet 1="
 case $verb in
-    observe) . "$here/facts.sh"; facts "$1"; installed ;;
+    observe) . "$here/facts.sh"; facts "$@"; installed ;;
     installed) installed ;;
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
@@ -594,6 +594,8 @@ case $verb in
     samples) samples "$@" ;;
     measure) measure "$@" ;;
     clear-away) clear_away "$@" ;;
+    cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
+    bundle_*) . "$here/bundle.sh"; "$verb" "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
     drop) drop "$@" ;;

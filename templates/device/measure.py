@@ -25,15 +25,18 @@ LOOKS_S = 0.2
 
 def main():
     if sys.argv[1] == "--child":
-        return child(*sys.argv[2:7])
+        smoke.bound()
+        smoke.tell(sys.argv[7], child(*sys.argv[2:7]))
+        return
     folder, runtime, deadline_s = sys.argv[1:4]
-    command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
-    return smoke.supervised(command + sys.argv[4:7], float(deadline_s))
+    words = [os.path.abspath(__file__), "--child", folder, runtime, *sys.argv[4:7]]
+    print(json.dumps(smoke.supervised(words, runtime, float(deadline_s))))
 
 
 def child(folder, runtime, seconds, samples, lease):
     import resource
 
+    sys.path[:0] = smoke.bundles(runtime)
     import numpy
 
     going = watcher(lease)
@@ -186,4 +189,4 @@ def throttled():
 
 
 if __name__ == "__main__":
-    print(json.dumps(main()))
+    main()
