@@ -63,8 +63,10 @@ limits() { # what is left: more memory, or more disk, would be taken from what s
         case $key in MemAvailable: | SwapFree:) left=$((left + value)) ;; esac
     done </proc/meminfo
     [ "$left" -gt 0 ] || left=unlimited
-    blocks=$(available -k) # of 512 bytes: half of it
-    if [ "${#blocks}" -gt 6 ]; then blocks=200000; fi
+    available -k
+    blocks=$free # of 512 bytes: half of it
+    [ "$blocks" -gt 0 ] || blocks=unlimited
+    if [ "${#free}" -gt 6 ]; then blocks=200000; fi
 }
 
 # The keeper is the first of a group of its own; it writes how the program ended, then ends the group.
