@@ -99,7 +99,9 @@ attempt() { # attempt WORD…: with paths for placeholders, until it ends or the
     wait "$kept"
     status=$?
     [ -e "$place/ended" ] || [ -e "$place/late" ] || echo "$status" >"$place/ended"
-    kill -9 "-$guards" "-$kept" 2>/dev/null
+    for each in "-$guards" "$guards" "-$kept"; do # by its number, too: it may not be a group yet
+        kill -9 "$each" 2>/dev/null
+    done
     wait
 } 2>/dev/null
 
