@@ -21,8 +21,8 @@ from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
 class Known:
     """Everything a wish is decided on.
 
-    `readings` are what was measured on devices, by the digest of the model file; `proof` is what
-    the playbook is content with.
+    `readings` are what was measured on devices, by the digest of the model file;
+    `proof` is what the playbook is content with.
     """
 
     profiles: Mapping[str, Profile]

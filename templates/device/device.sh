@@ -591,11 +591,11 @@ case $verb in
     serve) serve "$@" ;;
     fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
-    cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
-    bundle_*) . "$here/bundle.sh"; "$verb" "$@" ;;
     samples) samples "$@" ;;
     measure) measure "$@" ;;
     clear-away) clear_away "$@" ;;
+    cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
+    bundle_*) . "$here/bundle.sh"; "$verb" "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
     drop) drop "$@" ;;

@@ -26,12 +26,11 @@ LOOKS_S = 0.2
 def main():
     if sys.argv[1] == "--child":
         smoke.bound()
-        smoke.told(sys.argv[7], child(*sys.argv[2:7]))
-    else:
-        folder, runtime, deadline_s = sys.argv[1:4]
-        command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
-        found = smoke.supervised(command + sys.argv[4:7], runtime, float(deadline_s))
-        print(json.dumps(found))
+        smoke.tell(sys.argv[7], child(*sys.argv[2:7]))
+        return
+    folder, runtime, deadline_s = sys.argv[1:4]
+    words = [os.path.abspath(__file__), "--child", folder, runtime, *sys.argv[4:7]]
+    print(json.dumps(smoke.supervised(words, runtime, float(deadline_s))))
 
 
 def child(folder, runtime, seconds, samples, lease):

@@ -38,22 +38,25 @@ def main():
     if sys.argv[1] == "--child":
         folder, runtime, mark = sys.argv[2:5]
         bound()
-        told(mark, child(folder, runtime))
+        tell(mark, child(folder, runtime))
     else:
         folder, runtime, deadline_s = sys.argv[1:4]
-        command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
-        print(json.dumps(supervised(command, runtime, float(deadline_s))))
+        words = [os.path.abspath(__file__), "--child", folder, runtime]
+        print(json.dumps(supervised(words, runtime, float(deadline_s))))
 
 
-def told(mark, report):
-    """What a child says of itself, in its last words."""
+def tell(mark, report):
+    """What a child says to whoever supervises it."""
     print("\n%s %s" % (mark, json.dumps(report)), flush=True)
 
 
-def supervised(command, runtime, deadline_s):
-    """The report of a child process, believed only if it ends as it should."""
+def supervised(words, runtime, deadline_s):
+    """The report of a script in a child process, believed only if it ends as it should.
+
+    The last of its arguments is the mark with which it has to `tell`.
+    """
     mark = os.urandom(8).hex()  # what the model prints itself is no report
-    command = [*command, mark]
+    command = [sys.executable, *words, mark]
     before = killed_for_memory()
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True)
@@ -240,6 +243,10 @@ def child(folder, runtime):
     return within(report, manifest["limits"])
 
 
+def suffix(manifest):
+    return SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
+
+
 def bundles(runtime):
     """Where `fleet bootstrap` has put a runtime, if it has; the runtime's own numpy lies there too."""
     place = os.path.abspath(
@@ -250,10 +257,6 @@ def bundles(runtime):
     except OSError:
         return []
     return [os.path.join(place, name) for name in found]
-
-
-def suffix(manifest):
-    return SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
 
 
 def compare(numpy, run, inputs, wanted, allowed, cases, again=None):

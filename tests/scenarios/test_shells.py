@@ -279,3 +279,23 @@ def test_a_late_revert_removes_nothing_that_may_have_come_meanwhile(tmp_path):
     )
 
     assert not (tmp_path / "removed").exists()
+
+
+def test_a_program_that_ends_at_once_is_not_waited_for_until_its_deadline(tools, tmp_path):
+    """Its watchman may be told to go before it has become the first of a group of its own."""
+    place = tmp_path / "fleet" / "scale"
+    for folder in ("releases/r", "staging", "lock"):
+        (place / folder).mkdir(parents=True)
+    (place / "lock" / "owner").write_text(f"me {int(time.time()) + 600}\n")
+    words = ["run", "scale", "r", "me", "60", "model.onnx", "2", "nosuch", "{model}"]
+    argv = [tools / "sh", SHIPPED, tmp_path / "fleet", *words]
+    env = {"PATH": str(tools), "HOME": str(tmp_path)}
+    began = time.monotonic()
+
+    said = [
+        subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
+        for _ in range(12)
+    ]
+
+    assert time.monotonic() - began < 50
+    assert all("\ncase=0 127\n" in each and "\n=end=\n" in each for each in said)

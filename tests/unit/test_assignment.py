@@ -20,6 +20,7 @@ from orchestrator.catalog.assignment import (
 )
 from orchestrator.catalog.reading import Means
 from orchestrator.catalog.variant import BUILDABLE, Variant
+from orchestrator.inventory.facts import InstalledRuntime
 from orchestrator.inventory.profile import Runtime
 from orchestrator.inventory.software import Software
 
@@ -245,7 +246,7 @@ def test_a_figure_that_could_not_be_measured_never_wins():
 
 SAID = facts(LITERT, ONNX)
 HERE = SAID.fingerprint
-EVERY = facts(*Runtime)
+EVERY = facts(runtimes=tuple(InstalledRuntime(name=name, version="2026.1") for name in Runtime))
 
 
 PROFILED = "fleet profile, 2026-01-02"

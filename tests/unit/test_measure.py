@@ -143,6 +143,7 @@ def test_what_cannot_be_measured_is_a_line_of_json_and_leaves_no_file_beside_the
     report = json.loads(done.stdout.decode().strip().splitlines()[-1])
     assert report["passed"] is False
     assert "manifest.json" in report["because"]
+    assert "Traceback" in report["evidence"]
     assert sorted(path.name for path in FILE.parent.iterdir()) == before
 
 
