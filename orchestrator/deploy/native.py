@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from orchestrator.artifact.raw import Comparison, Golden, NotRaw, compared, read_golden
-from orchestrator.catalog.runtime import Adapter, Program, Reading
+from orchestrator.catalog.reading import Reading
+from orchestrator.catalog.runtime import Adapter, Program
 from orchestrator.deploy.cargo import packed
 from orchestrator.deploy.errand import Errand
 from orchestrator.deploy.hands import Answer, Hands

@@ -7,7 +7,8 @@ from examples import facts, profile
 from pydantic import ValidationError
 
 from orchestrator.artifact.raw import NotRaw, compared, read_golden
-from orchestrator.catalog.runtime import ADAPTERS, BOOTSTRAPS, Reading, benchmarked, runtime_for
+from orchestrator.catalog.reading import Reading, benchmarked
+from orchestrator.catalog.runtime import ADAPTERS, BOOTSTRAPS, runtime_for
 from orchestrator.catalog.variant import RUNS, Format
 from orchestrator.deploy.hands import Answer
 from orchestrator.deploy.native import ended
