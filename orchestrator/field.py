@@ -136,7 +136,7 @@ class Field:
         """What runs on devices, by content."""
         from orchestrator.deploy.hands import Scripts
 
-        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "relay.py")
+        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "accelerators.py", "relay.py")
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
     @cached_property

@@ -171,7 +171,7 @@ def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | s
     variant = offer.variant
     arch = facts.userland_arch if facts and facts.arch else profile.arch
     ram_mib = facts.ram_mib if facts and facts.ram_mib else profile.ram_mib
-    if offer.blocked:
+    if offer.blocked and not _foreign(variant, profile):
         return offer.blocked
     if variant.archs and arch not in variant.archs:
         return f"runs on {', '.join(variant.archs)}, and this is {arch}"
@@ -197,6 +197,11 @@ def _lacks_neon(arch: str, facts: Facts | None) -> bool:
     return "neon" not in facts.instructions if facts and known else arch.startswith("armv6")
 
 
+def _foreign(variant: Variant, profile: Profile) -> bool:
+    """Whether it is compiled for hardware that devices of this kind do not have, built or not."""
+    return variant.format.compiled and not set(RUNS[variant.format]) & set(profile.runtimes)
+
+
 def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime | str:
     able = RUNS[variant.format]
     offered = [runtime for runtime in profile.runtimes if runtime in able]
@@ -206,7 +211,7 @@ def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime
         return offered[0]
     installed = [runtime for runtime in offered if facts.version_of(runtime) is not None]
     if not installed:
-        return f"{_words(offered, 'or')} is not installed on the device"
+        return facts.lacks(offered[0]) or f"{_words(offered, 'or')} is not installed on the device"
     return installed[0]
 
 
@@ -231,7 +236,7 @@ def _rank(
     score = offer.figures.score if offer.figures else None
     match objective:
         case Objective.LATENCY:
-            first = latency.get(offer.variant.name, float("inf"))
+            first = latency.get(offer.variant.name, _unmeasured(offer))
         case Objective.ACCURACY:
             first = -score if score is not None else float("inf")
         case Objective.SIZE:
@@ -239,11 +244,19 @@ def _rank(
     return first, size, offer.variant.name
 
 
+def _unmeasured(offer: Offer) -> float:
+    """Where a latency is not known beside the others', what was compiled for a device comes first."""
+    return 0.0 if offer.variant.format.compiled else float("inf")
+
+
 def _measure(offer: Offer, objective: Objective, latency: Mapping[str, float], source: str) -> str:
     match objective:
         case Objective.LATENCY:
             ms = latency.get(offer.variant.name)
-            return f"{ms:.3f} ms on {source}" if ms is not None else "latency not measured"
+            if ms is not None:
+                return f"{ms:.3f} ms on {source}"
+            compiled = "compiled for its hardware, and latency not measured yet"
+            return compiled if offer.variant.format.compiled else "latency not measured"
         case Objective.ACCURACY:
             figures = offer.figures
             if figures is not None and figures.accuracy is not None:

@@ -29,7 +29,8 @@ class Device(Value):
     """A device as the inventory describes it, what its file and its profile say already filled in.
 
     Paths are relative to the site; `storage_root` is on the device and may begin with ``~/``.
-    `via` names the device through which this one is reached: a gateway, or jump host.
+    `via` names the device through which this one is reached: a gateway, or jump host. A
+    `build_host` has tools that compile models for others, and gets none itself.
     """
 
     name: Name
@@ -46,6 +47,7 @@ class Device(Value):
     storage_root: StorageRoot = "~/.fleet"
     via: Name | None = None
     link: Link = Link.AUTO
+    build_host: bool = False
     emulated: bool = False
 
 

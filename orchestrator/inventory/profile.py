@@ -27,6 +27,8 @@ class Runtime(StrEnum):
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+    EDGETPU = "edgetpu"
+    TENSORRT = "tensorrt"
 
 
 class Tried(StrEnum):

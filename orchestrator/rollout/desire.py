@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.artifact.lock import Lock, offers
+from orchestrator.artifact.lock import Lock, LockedModel, offers
 from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Assigned, Objective, Refusal, assign
 from orchestrator.catalog.model import Model
 from orchestrator.catalog.variant import RUNS
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
+from orchestrator.inventory.hardware import hardware
 from orchestrator.inventory.profile import Profile
 from orchestrator.rollout.observation import Installed, Observation, Unobserved
 from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
@@ -30,13 +31,19 @@ class Known:
 
 def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
     """The variant of a model that suits a device best, or why none does."""
-    locked = known.lock.find(model.name)
+    locked = _locked(model, device, facts, known)
     built = {a.variant: a.sha256 for a in locked.artifacts} if locked else {}
     measured = (
         replace(offer, device_p50_ms=known.latencies.get(built.get(offer.variant.name) or ""))
         for offer in offers(model, locked)
     )
     return assign(measured, known.profiles[device.profile], facts, known.objective)
+
+
+def _locked(model: Model, device: Device, facts: Facts | None, known: Known) -> LockedModel | None:
+    """What is built of a model for a device."""
+    locked = known.lock.find(model.name)
+    return locked.on(device.name, hardware(facts) if facts else None) if locked else None
 
 
 def to_deploy(
@@ -50,7 +57,7 @@ def _deployed(model: Model, device: Device, seen: Observation, known: Known) -> 
     if isinstance(seen, Unobserved):
         return unreachable(seen, model.name)
     choice = assigned(model, device, seen.facts, known)
-    locked = known.lock.find(model.name)
+    locked = _locked(model, device, seen.facts, known)
     if isinstance(choice, Refusal) or locked is None:
         return Skip(
             device=device.name,
