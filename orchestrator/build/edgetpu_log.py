@@ -21,7 +21,6 @@ _ROW = re.compile(r"([A-Z][A-Z0-9_]+)\s{2,}(\d+)\s{2,}(\S.*)")
 _FIGURE = re.compile(r"(.+?): ([\d.]+)(B|KiB|MiB|GiB)?")
 _FAILED = re.compile(
     r"ERROR: .+|Compilation failed.*|Internal compiler error.*|Invalid model: .+|Model could not .+"
-    r"|Compilation child process .+"
 )
 
 

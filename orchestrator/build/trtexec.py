@@ -71,15 +71,16 @@ def _loaded(inputs: Mapping[str, str]) -> str:
 
 def read_log(text: str) -> TrtexecLog:
     """The text of a log → how it ended. TensorRT 8.2 to 8.4 leave a word out of some figures."""
-    ended = re.search(
-        r"^&&&& (PASSED|FAILED) TensorRT\.trtexec \[TensorRT v(\d+)\]", text, re.MULTILINE
+    marks = re.findall(
+        r"^&&&& (RUNNING|PASSED|FAILED) TensorRT\.trtexec \[TensorRT v(\d+)\]", text, re.MULTILINE
     )
-    latency = re.search(r"\] Latency: (min = .+)", text)
+    ended, version = marks[-1] if marks else ("", "")
+    latency = re.search(r"(?:^|\] )Latency: (min = .+)", text, re.MULTILINE)
     figures = latency[1] if latency else ""
     errors = re.findall(r"\[E\] (.+)", text)
     return TrtexecLog(
-        passed=ended is not None and ended[1] == "PASSED",
-        version=_dotted(ended[2]) if ended else "",
+        passed=ended == "PASSED",
+        version=_dotted(version) if version else "",
         p50_ms=_figure(figures, "median"),
         p95_ms=_figure(figures, "percentile(95%)"),
         error=errors[0].strip() if errors else "",
