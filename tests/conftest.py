@@ -15,6 +15,12 @@ WHOLE = ("build", "faults", "demo", "zoo", "lab")
 """Folders whose tests share a lab or what was built once, and so one process; longest first."""
 
 
+@pytest.fixture(scope="session")
+def doubles() -> Path:
+    """Test doubles of programs that cannot be had here, under the programs' own names."""
+    return HERE / "doubles"
+
+
 class Hooks:
     """What the suites here may implement."""
 
