@@ -47,7 +47,10 @@ def _braced(array):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """What the first test built here of the model, for all others."""
-    return tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("made")
+    for name in ("store", "build"):
+        (folder / name).mkdir()
+    return folder
 
 
 @pytest.fixture
