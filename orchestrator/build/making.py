@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.build import edgetpu
 from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record, Sensitivity
+from orchestrator.build.edgetpu_golden import renamed
 from orchestrator.build.jobs import (
     Convert,
     Measure,
@@ -249,8 +250,11 @@ class Making:
         if isinstance(record, Failure):
             return record, False
         own = {"size_bytes": artifact.size_bytes, "p50_ms": None, "p95_ms": None}
+        golden, compilation = record.golden, artifact.compilation
+        if golden is not None and compilation is not None:
+            golden = renamed(self.store, golden, compilation.made_of, artifact.sha256)
         figures = record.figures.model_copy(update=own)
-        return record.model_copy(update={"figures": figures}), True
+        return record.model_copy(update={"figures": figures, "golden": golden}), True
 
     def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
         if recipe.format.compiled and recipe.parent is not None:

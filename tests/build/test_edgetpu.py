@@ -13,6 +13,7 @@ import pytest
 from orchestrator.artifact.lock import Status
 from orchestrator.build.cache import Failure
 from orchestrator.build.edgetpu import MISSING, Compiler, compiled
+from orchestrator.build.edgetpu_golden import ports, renamed
 from orchestrator.build.edgetpu_graph import CUSTOM, read_graph, unmapped
 from orchestrator.build.workbench import here
 
@@ -70,6 +71,20 @@ def test_a_model_that_is_mapped_whole_is_accepted_and_proved_by_what_it_was_made
     assert made.figures.p50_ms is None, "nothing was measured on an Edge TPU"
     assert np.load(io.BytesIO(shared.store.read(made.golden.sha256)))["in_image"].dtype == np.int8
     assert again == made, "it is not compiled again, nor is the compiler looked for"
+
+
+def test_golden_cases_follow_the_names_of_a_file_that_lost_its_signature(compiler, parent, shared):
+    made = compiled(shared.store, parent.sha256, lambda: compiler("nameless"), 60.0)
+
+    golden = renamed(shared.store, parent.golden, parent.sha256, made.sha256)
+
+    (name,), (output,) = ports(shared.store.read(made.sha256))
+    old, new = (np.load(io.BytesIO(shared.store.read(g.sha256))) for g in (parent.golden, golden))
+    assert name != "image"
+    assert np.array_equal(old["in_image"], new[f"in_{name}"])
+    assert np.array_equal(old["out_scores"], new[f"out_{output}"])
+    assert [each.output for each in golden.tolerances] == [output]
+    assert renamed(shared.store, golden, made.sha256, made.sha256) == golden
 
 
 def test_what_stays_on_the_processor_is_counted_and_said(compiler, parent, shared):

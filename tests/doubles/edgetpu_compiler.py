@@ -3,7 +3,8 @@ that it writes in the place of others holds words instead of a program, and no E
 Options, files, log and exit status are those of version 16.0 as coral.ai and public logs describe them.
 
 DOUBLE in the environment makes it misbehave: `lie` (its log counts what its file does not hold), `partial`
-(the last operation stays), `refuse`, `slow`, `silent` (no file) or `nothing` (maps no operation).
+(the last operation stays), `nameless` (it drops the signature), `refuse`, `slow`, `silent` (no file) or
+`nothing` (maps no operation).
 """
 
 import argparse
@@ -60,6 +61,8 @@ def compile_(source, out):
         one.inputs, one.outputs = graph.inputs, graph.operators[count - 1].outputs
         one.customOptions = list(b"written by a test double: no program")
         graph.operators = [one, *graph.operators[count:]]
+    if HOW == "nameless":
+        model.signatureDefs = []
     if HOW != "silent":
         flatbuffer_utils.write_model(model, str(out))
     return kinds[:count], kinds[count:]
