@@ -1,5 +1,5 @@
 # One word each; CI and people use the same ones.
-.PHONY: demo test test-fast check format zoo bench docs setup system lock clean
+.PHONY: demo test test-fast test-emulated check format zoo bench docs setup system lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +16,10 @@ test: setup  ## everything: units, scenarios on the lab, contracts
 
 test-fast: setup  ## the units alone, in seconds
 	$(BIN)/pytest tests/unit
+
+test-emulated: setup  ## deploy, prove, audit and roll back on real aarch64 programs, run by an emulator
+	@sh demo/system.sh emulated
+	$(BIN)/pytest tests/emulated
 
 check: setup  ## style, types, import contracts, generated pages
 	$(BIN)/ruff check .
@@ -38,8 +42,9 @@ bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/build/variants.py $(if $(QUICK),1,3)
 	$(BIN)/python benchmarks/build/calibration.py
 	$(BIN)/python benchmarks/facts/device_time.py
-	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick)
-	$(BIN)/python benchmarks/ssh/load.py $(if $(QUICK),--devices 100)
+	mkdir -p .bench
+	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick) --json .bench/ssh.json --plot .bench/ssh.svg
+	$(BIN)/python benchmarks/ssh/load.py $(if $(QUICK),--devices 100) --json .bench/load.json
 
 docs: setup  ## the generated pages of docs/
 	$(BIN)/python docs/reference.py

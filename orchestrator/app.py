@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
+    from orchestrator.provision import Provision
 
 
 class Fleet:
@@ -80,6 +81,13 @@ class Fleet:
         """The devices out there, and the sessions with them."""
         return Field(self.site, lambda: self.ledger.facts())
 
+    @cached_property
+    def provision(self) -> "Provision":
+        """The runtimes that are brought to devices."""
+        from orchestrator.provision import Provision
+
+        return Provision(self.site, self.field)
+
     # --- what is built -------------------------------------------------------------------
 
     @cached_property
@@ -111,6 +119,18 @@ class Fleet:
         said = {name: o.facts for name, o in seen.items() if isinstance(o, Observed)}
         self.ledger.remember(said)
         return seen
+
+    def _glance(
+        self, devices: Iterable[Device], watch: Callable[[Device], None] = lambda device: None
+    ) -> dict[str, Observation]:
+        """Ask devices what they run; what they are only where that is not known yet."""
+        from orchestrator.deploy.probe import glance
+
+        each, facts = list(devices), self.ledger.facts()
+        known = [device for device in each if device.name in facts]
+        strange = [device for device in each if device.name not in facts]
+        seen = self.field.visit(known, lambda hands: glance(hands, facts[hands.device.name]), watch)
+        return {**seen, **(self.observe(strange, watch) if strange else {})}
 
     def contradictions(self, devices: Iterable[Device]) -> "dict[str, tuple[Contradiction, ...]]":
         """By device that has ever answered: what it denies of its inventory and its profile."""
@@ -198,13 +218,14 @@ class Fleet:
         devices = self.select(target)
         known = self.ledger.manifests()
         names = list(models) or sorted({*self.site.models, *(model for model, _ in known)})
-        seen = self.observe(devices, watch)
-        wishes = to_roll_back(devices, names, to, seen, known, self.site.inventory.profiles)
+        seen = self._glance(devices, watch)
+        profiles = self.site.inventory.profiles
+        wishes = to_roll_back(devices, names, to, seen, known, profiles, playbook.proof)
         return plan(Intent.ROLLBACK, target, playbook, wishes, seen, self._profiles(devices))
 
     def changed_since(self, plan: Plan) -> tuple[Skip, ...]:
         """Look again at the devices of a saved plan: the steps that no longer hold, and why."""
-        return changed_since(plan, self.observe(self.device(s.device) for s in plan.switches))
+        return changed_since(plan, self._glance(self.device(s.device) for s in plan.switches))
 
     # --- what is done --------------------------------------------------------------------
 
@@ -304,6 +325,7 @@ class Fleet:
             lock=self.site.lock(),
             latencies=self.ledger.latencies(),
             objective=playbook.objective,
+            proof=playbook.proof,
         )
 
     def _meant(self, models: Sequence[str]) -> list[tuple[Model, frozenset[str]]]:

@@ -9,9 +9,10 @@ from random import uniform
 from time import sleep
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.errors import FleetError
+from orchestrator.errors import BadTarget, FleetError
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
+from orchestrator.inventory.profile import TransportKind
 from orchestrator.rollout.observation import Unobserved
 from orchestrator.site import Site
 
@@ -66,6 +67,10 @@ class Field:
         from orchestrator.transport.lines import Lines
         from orchestrator.transport.transport import DeviceUnreachable
 
+        if device.transport is TransportKind.ADB:
+            from orchestrator.transport.adb import AdbTransport
+
+            return AdbTransport(device.name, device.adb_serial)
         try:
             if not self._users:
                 return Lines(self._way, most_idle=0).take(device.name)
@@ -101,7 +106,16 @@ class Field:
         return self.settings.site / (device.known_hosts or self.settings.inventory / "known_hosts")
 
     def host_key(self, device: Device) -> "HostKey":
-        """The host key a device shows right now; trusted by nobody yet."""
+        """The host key a device shows right now; trusted by nobody yet.
+
+        Raises:
+            BadTarget: it is reached over adb.
+        """
+        if device.transport is not TransportKind.SSH:
+            raise BadTarget(
+                f"{device.name} is reached over adb, where nothing can be pinned",
+                hint="see docs/devices.md: what adb protects, and what it does not",
+            )
         from orchestrator.transport.login import shown_host_key
         from orchestrator.trust.hostkeys import HostKey
 
@@ -136,7 +150,9 @@ class Field:
         """What runs on devices, by content."""
         from orchestrator.deploy.hands import Scripts
 
-        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "accelerators.py", "relay.py")
+        shell = ("device.sh", "facts.sh", "run.sh", "bundle.sh")
+        python = ("runtimes.py", "smoke.py", "accelerators.py", "relay.py", "bundle.py")
+        names = (*shell, *python)
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
     @cached_property

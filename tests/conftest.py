@@ -3,15 +3,21 @@
 A suite that has something to say at the end implements `pytest_sections`.
 """
 
-from collections.abc import Iterator
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from orchestrator.errors import FleetError
+
 HERE = Path(__file__).parent
-WHOLE = ("build", "faults", "demo", "zoo", "lab")
+WHOLE = ("build", "faults", "demo", "zoo", "lab", "emulated")
 """Folders whose tests share a lab or what was built once, and so one process; longest first."""
 
 
@@ -19,6 +25,35 @@ WHOLE = ("build", "faults", "demo", "zoo", "lab")
 def doubles() -> Path:
     """Test doubles of programs that cannot be had here, under the programs' own names."""
     return HERE / "doubles"
+
+
+def required(tier: str, why: FleetError | str) -> NoReturn:
+    """Skip loudly, or fail where the tier is required: ``FLEET_LAB_REQUIRE=aarch64,adb``."""
+    said = f"{why.message}; {why.hint}" if isinstance(why, FleetError) else why
+    if tier in os.environ.get("FLEET_LAB_REQUIRE", "").split(","):
+        pytest.fail(f"FLEET_LAB_REQUIRE names {tier!r}, and it is not to be had: {said}")
+    pytest.skip(f"NO {tier.upper()} ON THIS MACHINE: {said}")
+
+
+@pytest.fixture(scope="session")
+def missing() -> Callable[[str, FleetError | str], NoReturn]:
+    """Say that a tier of the lab is not to be had here."""
+    return required
+
+
+@pytest.fixture(scope="session")
+def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An adb server of these tests' own, with a key of its own."""
+    if shutil.which("adb") is None:
+        required("adb", "it has no adb; apt-get install adb")
+    with socket.create_server(("127.0.0.1", 0)) as free, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANDROID_ADB_SERVER_PORT", str(free.getsockname()[1]))
+        free.close()
+        env = {**os.environ, "HOME": str(tmp_path_factory.mktemp("adb"))}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["adb", "start-server"], env=env, timeout=30, check=True, **quiet)
+        yield
+        subprocess.run(["adb", "kill-server"], timeout=30, check=True, **quiet)
 
 
 class Hooks:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from orchestrator.catalog.variant import RUNS, Variant
+from orchestrator.catalog.runtime import runtime_for
+from orchestrator.catalog.variant import Variant
 from orchestrator.inventory.facts import Facts
 from orchestrator.inventory.profile import Profile, Runtime
 from orchestrator.values import Value
@@ -182,7 +183,7 @@ def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | s
         )
     if variant.needs_mib > ram_mib:
         return f"needs {variant.needs_mib} MiB of memory, and there are {ram_mib}"
-    return _runtime(variant, profile, facts)
+    return runtime_for(variant.format, profile, facts)
 
 
 def _lacks_neon(arch: str, facts: Facts | None) -> bool:
@@ -199,20 +200,8 @@ def _lacks_neon(arch: str, facts: Facts | None) -> bool:
 
 def _foreign(variant: Variant, profile: Profile) -> bool:
     """Whether it is compiled for hardware that devices of this kind do not have, built or not."""
-    return variant.format.compiled and not set(RUNS[variant.format]) & set(profile.runtimes)
-
-
-def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime | str:
-    able = RUNS[variant.format]
-    offered = [runtime for runtime in profile.runtimes if runtime in able]
-    if not offered:
-        return f"profile {profile.name} offers {_words(profile.runtimes)}, not {_words(able, 'or')}"
-    if facts is None:
-        return offered[0]
-    installed = [runtime for runtime in offered if facts.version_of(runtime) is not None]
-    if not installed:
-        return facts.lacks(offered[0]) or f"{_words(offered, 'or')} is not installed on the device"
-    return installed[0]
+    able = runtime_for(variant.format, profile, None)
+    return variant.format.compiled and not isinstance(able, Runtime)
 
 
 def _latencies(
@@ -280,10 +269,3 @@ def _second_best(
 ) -> str:
     mine = _measure(offer, objective, latency, source)
     return f"fits, but {mine}, against {_measure(best, objective, latency, source)}"
-
-
-def _words(runtimes: Iterable[Runtime], last: str = "and") -> str:
-    names = [runtime.value for runtime in runtimes]
-    return (
-        f" {last} ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} {last} {names[-1]}"
-    )

@@ -134,14 +134,14 @@ COMPILED: dict[tuple[Format, Precision], tuple[Format, Precision]] = {
 of which the last knows no other way, are told the same."""
 
 RUNS: dict[Format, tuple[Runtime, ...]] = {
-    Format.TFLITE: (Runtime.LITERT, Runtime.TFLITE_RUNTIME),
+    Format.TFLITE: (Runtime.LITERT, Runtime.TFLITE_RUNTIME, Runtime.BENCHMARK_MODEL),
     Format.ONNX: (Runtime.ONNXRUNTIME,),
     Format.ORT: (Runtime.ONNXRUNTIME,),
     Format.OPENVINO: (Runtime.OPENVINO,),
     Format.EDGETPU: (Runtime.EDGETPU,),
     Format.TENSORRT: (Runtime.TENSORRT,),
 }
-"""Which runtimes can run a format."""
+"""Which runtimes can run a format; a site's own runner says for itself what it runs."""
 
 BUILDABLE: dict[str, Recipe] = {
     str(recipe): recipe

@@ -22,7 +22,7 @@ def list_(
         rows = []
         for device in fleet.select(target):
             row: dict[str, Any] = device.model_dump(mode="json")
-            row["address"] = f"{device.user}@{device.address}:{device.port}"
+            row["address"] = device.place
             row["labels"] = [f"{key}={value}" for key, value in device.labels]
             row["note"] = "EMULATED" if device.emulated else ""
             rows.append(row)

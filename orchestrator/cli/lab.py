@@ -47,8 +47,12 @@ def up(
         list[str] | None,
         typer.Option(
             help="Programs of the devices, taken in turn if given more than once: host, dash, bash, "
-            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python)."
+            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python), adb."
         ),
+    ] = None,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(help="Real programs of another architecture, run by an emulator: aarch64."),
     ] = None,
     storage: Annotated[
         str,
@@ -60,14 +64,17 @@ def up(
     """Start the lab: Jetsons, Pis and phones, each a real SSH server with its own files."""
     with opened(site, output) as (fleet, screen):
         from orchestrator.lab.spec import storage_named
+        from orchestrator.lab.userland import of_arch
 
+        lands = (*(userland or []), *(of_arch(name) for name in arch or []))
         with screen.progress(devices, "booting") as bar:
             status = fleet.lab.up(
                 devices,
                 tier=tier,
-                userlands=tuple(userland or ["host"]),
+                userlands=lands or ("host",),
                 storage=storage_named(storage),
                 on_boot=lambda name: bar.step(),
+                on_fetch=screen.note,
             )
         _show(screen, status)
 

@@ -5,6 +5,7 @@ import typer
 from orchestrator import __version__
 from orchestrator.cli import inventory, lab, model, toolchain
 from orchestrator.cli.audit import audit, history
+from orchestrator.cli.bootstrap import bootstrap
 from orchestrator.cli.build import build
 from orchestrator.cli.deploy import deploy, plan, rollback
 from orchestrator.cli.doctor import doctor
@@ -50,6 +51,7 @@ app.command(rich_help_panel=START)(init)
 app.command(rich_help_panel=START)(doctor)
 app.add_typer(lab.commands, name="lab", rich_help_panel=START)
 app.command(rich_help_panel=START)(enroll)
+app.command(rich_help_panel=START)(bootstrap)
 app.add_typer(inventory.commands, name="inventory", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(facts)
 app.command(rich_help_panel=CHOOSE)(build)

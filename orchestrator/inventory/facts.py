@@ -126,6 +126,8 @@ class Facts(Value):
 
     def lacks(self, runtime: Runtime) -> str:
         """What of a runtime of several parts is not there; empty for those of one part."""
+        if runtime is Runtime.TENSORRT and self.software_version("tensorrt") is None:
+            return f"{runtime.value} is not installed"
         if runtime is not Runtime.EDGETPU:
             return ""
         if "edgetpu" not in self.accelerators:

@@ -6,18 +6,28 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.errors import nearest
-from orchestrator.inventory.device import Device, Group, Link, Port, StorageRoot, Word
-from orchestrator.inventory.profile import Profile
+from orchestrator.inventory.device import (
+    Device,
+    Group,
+    Link,
+    Port,
+    StorageRoot,
+    Word,
+)
+from orchestrator.inventory.profile import Profile, TransportKind
 from orchestrator.values import Name, Value
 from orchestrator.yamltext import Document
 
 T = TypeVar("T")
 N = TypeVar("N", Profile, Group)
+_OFFERED = ("transport", "port", "python", "storage_root", "runner", "proof")
+"""What a device has from its profile unless it says otherwise."""
 
 
 class Defaults(Value):
     """What every device of one file has unless it says otherwise; a device's own words win."""
 
+    transport: TransportKind | None = None
     user: Word | None = None
     port: Port | None = None
     identity_file: str | None = None
@@ -99,7 +109,7 @@ def _devices(
             path = ("devices", name)
             _refuse_twice(document, path, first)
             profile = _profile(document, path, profiles)
-            offered = {key: getattr(profile, key) for key in ("port", "python", "storage_root")}
+            offered = {key: getattr(profile, key) for key in _OFFERED}
             device = document.into(Device, path, **{**offered, **defaults, "name": name})
             for index, group in enumerate(device.groups):
                 if group not in groups:
@@ -184,6 +194,12 @@ def _refuse_bad_ways(documents: Iterable[Document], devices: Mapping[str, Device
                         f"device {name!r} is reached via unknown {via!r}{nearest(via, devices)}",
                         where,
                         hint="a gateway is a device, too: describe it under 'devices:'",
+                    )
+                if devices[via].transport is not TransportKind.SSH:
+                    raise document.refuse(
+                        f"gateway {via!r} is reached over adb, which carries no further",
+                        where,
+                        hint="name a gateway with an SSH server",
                     )
                 if via in way:
                     raise document.refuse(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from orchestrator.inventory.runner import Proof, Runner
 from orchestrator.inventory.software import Libc
 from orchestrator.values import Mib, Name, Value
 
@@ -29,6 +30,15 @@ class Runtime(StrEnum):
     OPENVINO = "openvino"
     EDGETPU = "edgetpu"
     TENSORRT = "tensorrt"
+    NATIVE = "native"
+    BENCHMARK_MODEL = "benchmark_model"
+
+
+class TransportKind(StrEnum):
+    """By what a device is reached."""
+
+    SSH = "ssh"
+    ADB = "adb"
 
 
 class Tried(StrEnum):
@@ -57,7 +67,8 @@ class Profile(Value):
     """What every device of one kind offers, until the device itself is asked.
 
     `board` are words in the name that the board gives itself. `libc` decides which wheels
-    can be installed, `prefix` is where programs are that are in /usr elsewhere.
+    can be installed, `prefix` is where programs are that are in /usr elsewhere. `runner` is the site's
+    own program for devices without a runtime, `proof` what a smoke test must show at least.
     """
 
     name: Name
@@ -72,5 +83,8 @@ class Profile(Value):
     prefix: str = ""
     storage_root: str = "~/.fleet"
     python: str = "python3"
+    runner: Runner | None = None
+    proof: Proof = Proof.COMPARED
+    transport: TransportKind = TransportKind.SSH
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     tried: Tried = Tried.LISTED

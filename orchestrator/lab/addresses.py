@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from orchestrator.lab.adbd import hello
 from orchestrator.lab.errors import AddressesTaken, BootFailed, LabError
 from orchestrator.lab.spec import PORT
 
@@ -69,13 +70,13 @@ def detour(address: str) -> str:
 
 
 def await_banners(
-    places: Iterable[tuple[str, str]],
+    places: Iterable[tuple[str, str, str]],
     on_ready: Callable[[str], None],
     *,
     timeout_s: float,
     given_up: Callable[[], str] = str,
 ) -> None:
-    """Wait until every (name, address) greets as SSH servers do, all at the same time.
+    """Wait until every (name, address, server) greets as such servers do, all at the same time.
 
     Args:
         on_ready: called with a name as soon as its server answers.
@@ -85,8 +86,9 @@ def await_banners(
         BootFailed: somebody did not answer within `timeout_s`, or `given_up` said so.
     """
     end = time.monotonic() + timeout_s
-    retry: dict[str, tuple[str, float]] = {name: (address, 0.0) for name, address in places}
-    waiting: dict[str, str] = {}
+    all_ = {name: (address, server) for name, address, server in places}
+    retry = dict.fromkeys(all_, 0.0)
+    waiting: set[str] = set()
     with selectors.DefaultSelector() as selector:
         try:
             while retry or waiting:
@@ -94,23 +96,22 @@ def await_banners(
                 if now > end or (reason := given_up()):
                     silent = ", ".join(sorted([*retry, *waiting]))
                     why = f"within {timeout_s:.0f} s" if now > end else f"({reason})"
-                    raise BootFailed(
-                        f"no SSH greeting from {silent} {why}", hint="see .fleet/lab/logs"
-                    )
-                for name, (address, at) in tuple(retry.items()):
+                    raise BootFailed(f"no greeting from {silent} {why}", hint="see .fleet/lab/logs")
+                for name, at in tuple(retry.items()):
                     if at <= now:
                         del retry[name]
-                        waiting[name] = address
-                        _call(selector, name, address)
+                        waiting.add(name)
+                        _call(selector, name, all_[name][0])
                 for key, _ in selector.select(_RETRY_S):
-                    name, answered = key.data, _greeted(selector, key.fileobj)
+                    name = key.data
+                    answered = _greeted(selector, key.fileobj, all_[name][1])
                     if answered is None:
                         continue
-                    address = waiting.pop(name)
+                    waiting.discard(name)
                     if answered:
                         on_ready(name)
                     else:
-                        retry[name] = (address, now + _RETRY_S)
+                        retry[name] = now + _RETRY_S
         finally:
             for key in tuple(selector.get_map().values()):
                 _socket(key.fileobj).close()
@@ -123,13 +124,15 @@ def _call(selector: selectors.BaseSelector, name: str, address: str) -> None:
     selector.register(line, selectors.EVENT_WRITE, name)
 
 
-def _greeted(selector: selectors.BaseSelector, handle: object) -> bool | None:
-    """True: an SSH server greeted. False: the line ended. None: connected, wait on."""
+def _greeted(selector: selectors.BaseSelector, handle: object, server: str) -> bool | None:
+    """True: such a server greeted. False: the line ended. None: connected, wait on."""
     line = _socket(handle)
     key = selector.get_key(line)
     if key.events == selectors.EVENT_WRITE and not line.getsockopt(
         socket.SOL_SOCKET, socket.SO_ERROR
     ):
+        if server == "adbd":
+            line.send(hello())  # it says nothing by itself
         selector.modify(line, selectors.EVENT_READ, key.data)
         return None
     selector.unregister(line)
@@ -137,7 +140,7 @@ def _greeted(selector: selectors.BaseSelector, handle: object) -> bool | None:
         if key.events == selectors.EVENT_WRITE:
             return False
         try:
-            return line.recv(64).startswith(b"SSH-")
+            return line.recv(64).startswith(b"CNXN" if server == "adbd" else b"SSH-")
         except OSError as error:
             if error.errno in (errno.ECONNRESET, errno.ECONNREFUSED):
                 return False

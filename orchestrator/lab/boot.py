@@ -7,6 +7,7 @@ that forked it.
 import os
 import select
 import signal
+import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.lab import linux
+from orchestrator.lab.adbd import ENVIRONMENT, carry, move_out
+from orchestrator.lab.foreign import register
 from orchestrator.lab.linux import Mount, Namespace
 from orchestrator.lab.root import build_root
-from orchestrator.lab.spec import DEVICE_UID, DeviceSpec, Places, Sort, Spec, Tier
+from orchestrator.lab.spec import DEVICE_UID, PORT, DeviceSpec, Places, Sort, Spec, Tier
 from orchestrator.lab.tree import OWN, proc_fixtures, put
+from orchestrator.lab.userland import USERLANDS
 
 _ALL = Namespace.USER | Namespace.MOUNT | Namespace.UTS | Namespace.IPC | Namespace.PID
 
@@ -158,9 +162,17 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
     linux.mount("tmpfs", root, "tmpfs", options="mode=755,size=32m")
     build_root(root, spec, device, places)
     _kernel(root)
-    for path, content in proc_fixtures(device, Tier.NAMESPACES).items():
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    if found := spec.foreign(device.userland):
+        register(found, root / "proc")
+        env |= found.environment
+    for path, content in proc_fixtures(spec, device, Tier.NAMESPACES).items():
         put(root / OWN, {path: content})
         linux.bind(root / OWN / path, root / path)
+    phone = USERLANDS[device.userland].server == "adbd"
+    front = move_out((device.address, PORT)) if phone else None
+    if phone:
+        env |= ENVIRONMENT
     linux.set_hostname(device.name)
     linux.pivot_into(root)
     if not as_root:
@@ -170,7 +182,20 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
     nothing = os.open("/dev/null", os.O_RDONLY)
     for source_fd, target_fd in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source_fd, target_fd)
-    os.execve(argv[0], argv, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
+    if front:
+        _behind(front, as_root=as_root)
+    os.execve(argv[0], argv, env)
+
+
+def _behind(front: socket.socket, *, as_root: bool) -> None:
+    """Go on as the device's user in a child; this process stays before it, and carries."""
+    if child := os.fork():
+        let_go_except((front.fileno(),))
+        carry(front, child)
+    if as_root:
+        os.setgroups([])
+        os.setgid(DEVICE_UID)
+        os.setuid(DEVICE_UID)
 
 
 def _kernel(root: Path) -> None:

@@ -84,3 +84,29 @@ class StorageRefused(LabError):
 
     path = ("LAB", "STORAGE")
     owner = Owner.OPERATOR
+
+
+class DebianMissing(LabError):
+    """The programs of another architecture cannot be fetched here."""
+
+    path = ("LAB", "DEBIAN_MISSING")
+    owner = Owner.OPERATOR
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(
+            f"cannot fetch a Debian for emulated devices: {why}",
+            hint=hint or "it needs a Debian with apt, whose mirror can be reached: apt-get update",
+        )
+
+
+class WheelsMissing(LabError):
+    """The inference runtimes for another architecture cannot be fetched, or do not start."""
+
+    path = ("LAB", "WHEELS_MISSING")
+    owner = Owner.OPERATOR
+
+    def __init__(self, machine: str, why: str, hint: str = "") -> None:
+        super().__init__(
+            f"no inference runtimes for emulated {machine} devices: {why}",
+            hint=hint or "can the package index be reached? then run the same command again",
+        )

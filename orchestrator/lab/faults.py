@@ -171,7 +171,7 @@ def _wrong_clock(bench: Bench) -> None:
 def _quirk(bench: Bench, how: Breakage, lines: str) -> None:
     if USERLANDS[bench.userland].server != "sshd":
         raise CannotBreak(
-            f"{bench.files.name!r} runs Dropbear", hint=f"{how} needs OpenSSH: --userland dash"
+            f"{bench.files.name!r} runs no OpenSSH", hint=f"{how} needs OpenSSH: --userland dash"
         )
     quirks = bench.places.quirks(bench.files.name)
     quirks.parent.mkdir(exist_ok=True)

@@ -5,7 +5,6 @@ Formats were observed on public issue reports of real boards; no file of anybody
 
 import json
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -141,8 +140,11 @@ def _profile(family: Family, number: int) -> str:
     return {Family.JETSON: "jetson-orin-nano", Family.PHONE: "linux-phone"}[family]
 
 
-def fixtures(kind: Kind, tier: str) -> dict[str, bytes]:
-    """What stands in a device's file system because of its kind: path below its root → content."""
+def fixtures(kind: Kind, tier: str, cpu: str) -> dict[str, bytes]:
+    """What stands in a device's file system because of its kind: path below its root → content.
+
+    `cpu` says what really runs its programs.
+    """
     cores = os.cpu_count() or 1
     everyone = f"0-{cores - 1}\n" if cores > 1 else "0\n"
     base, zone = "sys/firmware/devicetree/base", "sys/class/thermal/thermal_zone0"
@@ -158,7 +160,7 @@ def fixtures(kind: Kind, tier: str) -> dict[str, bytes]:
             {
                 "emulated": True,
                 "kind": kind.profile,
-                "cpu": f"host {platform.machine()}",
+                "cpu": cpu,
                 "tier": tier,
             }
         )
@@ -171,9 +173,9 @@ def fixtures(kind: Kind, tier: str) -> dict[str, bytes]:
     return {path: text.encode() for path, text in texts.items()}
 
 
-def commands(kind: Kind) -> dict[str, bytes]:
-    """The fixture commands of a kind: name → script."""
-    scripts = {"uname": _UNAME}
+def commands(kind: Kind, *, real: bool) -> dict[str, bytes]:
+    """The fixture commands of a kind: name → script; a `real` machine says itself what it is."""
+    scripts = {} if real else {"uname": _UNAME}
     if kind.family is Family.PI:
         scripts["vcgencmd"] = _VCGENCMD
     if kind.family is Family.JETSON:

@@ -14,12 +14,10 @@ from orchestrator.lab.errors import BootFailed, CannotBreak, LabDown
 from orchestrator.lab.keys import write
 from orchestrator.lab.launch import BOOT_S, STOP_S, alone, end, last_words, launch, prepare
 from orchestrator.lab.listing import listing, remove_listing, write_listing
-from orchestrator.lab.making import Making, checked
+from orchestrator.lab.making import Making, checked, planned
 from orchestrator.lab.runtime import compiling, device_python
 from orchestrator.lab.spec import ORDINARY, Places, Storage, Tier
-from orchestrator.lab.sshd import find_sshd
 from orchestrator.lab.status import LabStatus, State
-from orchestrator.lab.userland import found
 
 
 def _quiet(_name: str) -> None:
@@ -42,6 +40,7 @@ class Lab:
         storage: Storage = ORDINARY,
         shared: Path | None = None,
         on_boot: Callable[[str], None] = _quiet,
+        on_fetch: Callable[[str], None] = _quiet,
     ) -> LabStatus:
         """Start `devices` devices, unless a lab of the same sort is up already.
 
@@ -52,10 +51,12 @@ class Lab:
             storage: what each device's /home lies on.
             shared: a folder of this machine that devices see at /opt/fleet-lab/shared.
             on_boot: called with a device's name as soon as its SSH server answers.
+            on_fetch: called with a sentence before something is fetched for the first time.
 
         Raises:
             SshdMissing: this machine has no sshd.
             UserlandMissing: this machine lacks the programs of a userland.
+            DebianMissing, WheelsMissing: those of another architecture cannot be fetched.
             NoTierWorks: nothing that was tried can make a device.
             AddressesTaken: other labs or servers hold all loopback addresses.
             BootFailed: a device did not come up.
@@ -67,9 +68,9 @@ class Lab:
             if state and state.is_such(wanted, lands, storage):
                 self._list()
                 return self.status()
-            sshd, programs = find_sshd(), found(userlands)
+            making = planned(wanted, lands, storage, shared, on_fetch)
             self._down()
-            return self._start(Making(sshd, wanted, lands, storage, programs, shared), on_boot)
+            return self._start(making, on_boot)
 
     def down(self) -> None:
         """Stop every device and remove the inventory file; nothing happens if no lab is up.
@@ -166,10 +167,9 @@ class Lab:
     def _boot(self, name: str) -> None:
         """Switch a device on that is off, and wait for its server."""
         state = self._up()
-        _, _, address = state.require(name)
         self._command("start", name)
         await_banners(
-            [(name, address)],
+            state.servers({name}),
             _quiet,
             timeout_s=BOOT_S,
             given_up=lambda: self._fallen(state, {name}),
@@ -193,11 +193,8 @@ class Lab:
         """Write the inventory file; a device on a bad line is reached through its relay."""
         state = self._up()
         bad = {name for name, _, _ in state.devices if self._bad_line(state, name)}
-        where = [
-            (name, kind, detour(address) if name in bad else address)
-            for name, kind, address in state.devices
-        ]
-        write_listing(self.inventory, listing(state.user, where))
+        where = {name: detour(address) for name, _, address in state.devices if name in bad}
+        write_listing(self.inventory, listing(state, where))
 
     def _bad_line(self, state: State, name: str) -> bool:
         files = self._files(state, name)
@@ -229,14 +226,14 @@ class Lab:
             )
             write(self.places.state, state.text().encode())
             self._greet(state, on_boot)
-        write_listing(self.inventory, listing(state.user, state.devices))
+        write_listing(self.inventory, listing(state))
         return self.status()
 
     def _greet(self, state: State, on_boot: Callable[[str], None]) -> None:
         """Wait for every device; a lab of which one does not answer is taken down again."""
         try:
             await_banners(
-                [(name, address) for name, _, address in state.devices],
+                state.servers(),
                 on_boot,
                 timeout_s=BOOT_S,
                 given_up=lambda: self._fallen(state, {name for name, _, _ in state.devices}),

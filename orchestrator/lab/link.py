@@ -79,8 +79,10 @@ class Relay:
     devices whose link has done its worst.
     """
 
-    def __init__(self, routes: Mapping[str, tuple[tuple[str, int], tuple[str, int]]]) -> None:
-        """`routes`: device → (where to listen, where the device listens)."""
+    def __init__(
+        self, routes: Mapping[str, tuple[tuple[str, int] | socket.socket, tuple[str, int]]]
+    ) -> None:
+        """`routes`: device → (where to listen, or what listens, where the device listens)."""
         self.links = dict.fromkeys(routes, Link())
         self.sent = dict.fromkeys(routes, 0)
         self.struck: set[str] = set()
@@ -90,7 +92,11 @@ class Relay:
         self._dice = random.Random(0)
         self._over = False
         for name, (where, _) in routes.items():
-            listener = socket.create_server(where, backlog=64)
+            listener = (
+                where
+                if isinstance(where, socket.socket)
+                else socket.create_server(where, backlog=64)
+            )
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ, name)
 

@@ -1,8 +1,11 @@
 """The few Linux calls that Python does not offer: namespaces, mounts, and dying with a parent."""
 
 import ctypes
+import fcntl
 import os
 import signal
+import socket
+import struct
 from enum import IntFlag
 from pathlib import Path
 
@@ -11,6 +14,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MNT_DETACH = 2
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP_AND_RUNNING = 0x1 | 0x40
 
 
 class Namespace(IntFlag):
@@ -21,6 +26,7 @@ class Namespace(IntFlag):
     IPC = 0x0800_0000
     USER = 0x1000_0000
     PID = 0x2000_0000
+    NET = 0x4000_0000
 
 
 class Mount(IntFlag):
@@ -94,6 +100,12 @@ def let_go(target: Path) -> None:
 def set_hostname(name: str) -> None:
     """Name the machine, inside its own UTS namespace."""
     _check(_libc.sethostname(name.encode(), len(name.encode())), f"sethostname {name}")
+
+
+def raise_loopback() -> None:
+    """Switch on the loopback interface of this network namespace, which begins without any."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        fcntl.ioctl(line, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP_AND_RUNNING))
 
 
 def map_self(inside: int, user: int, group: int) -> None:

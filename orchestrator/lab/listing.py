@@ -1,11 +1,13 @@
 """The inventory file of a lab: so that every other command meets its devices like any others."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from orchestrator.lab.keys import write
 from orchestrator.lab.kinds import KINDS
 from orchestrator.lab.spec import PORT
+from orchestrator.lab.status import State
 
 FILE = "devices.lab.yaml"
 
@@ -14,11 +16,15 @@ _HEADER = (
 )
 
 
-def listing(user: str, devices: Iterable[tuple[str, str, str]]) -> str:
-    """The file's text, from (name, kind, address); the first of each family is in `canary`."""
+def listing(state: State, elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The file's text; the first device of each family is in `canary`.
+
+    Args:
+        elsewhere: device → the address at which it is to be reached, if not at its own.
+    """
     lines = [
         "defaults:",
-        f"  user: {user}",
+        f"  user: {state.user}",
         f"  port: {PORT}",
         "  identity_file: .fleet/lab/id_ed25519     # relative to the site",
         "  known_hosts: .fleet/lab/known_hosts",
@@ -27,13 +33,15 @@ def listing(user: str, devices: Iterable[tuple[str, str, str]]) -> str:
         "devices:",
     ]
     seen: set[str] = set()
-    for name, profile, address in devices:
+    servers = {name: server for name, _, server in state.servers()}
+    for name, profile, address in state.devices:
         family = KINDS[profile].family
         groups = [f"{family}-group", "lab", *([] if family in seen else ["canary"])]
         seen.add(family)
         lines += [
             f"  {name}:",
-            f"    address: {address}",
+            *(["    transport: adb"] if servers[name] == "adbd" else []),
+            f"    address: {elsewhere.get(name, address)}",
             f"    profile: {profile}",
             f"    groups: [{', '.join(groups)}]",
             "    labels: {site: lab}",

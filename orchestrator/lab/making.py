@@ -1,14 +1,18 @@
 """What a new lab is made of, decided before anything is started."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.lab.adbd import adbd
 from orchestrator.lab.addresses import MOST, Block
 from orchestrator.lab.errors import LabError
+from orchestrator.lab.foreign import Foreign, foreign
 from orchestrator.lab.kinds import mix
 from orchestrator.lab.runtime import DevicePython
 from orchestrator.lab.spec import DeviceSpec, Places, Spec, Storage, Tier
-from orchestrator.lab.userland import Program
+from orchestrator.lab.sshd import find_sshd
+from orchestrator.lab.userland import Program, found, userland
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Making:
     storage: Storage
     programs: tuple[Program, ...]
     shared: Path | None
+    foreigners: tuple[Foreign, ...]
+    adbd: str
 
     def devices(self, block: Block) -> tuple[DeviceSpec, ...]:
         """Every device with its kind, userland and address."""
@@ -43,6 +49,8 @@ class Making:
             devices=devices,
             programs=self.programs,
             shared=str(self.shared or ""),
+            foreigners=self.foreigners,
+            adbd=self.adbd,
         )
 
 
@@ -53,3 +61,22 @@ def checked(devices: int, tier: str | None) -> str:
     if tier and tier not in tuple(Tier):
         raise LabError(f"no tier named {tier!r}", hint=f"one of: {', '.join(Tier)}")
     return tier or ""
+
+
+def planned(
+    tier: str,
+    userlands: tuple[str, ...],
+    storage: Storage,
+    shared: Path | None,
+    tell: Callable[[str], None],
+) -> Making:
+    """What this machine has, and what is fetched for it, to make such a lab.
+
+    Raises:
+        SshdMissing, UserlandMissing, DebianMissing, WheelsMissing: something is not to be had.
+    """
+    sshd, programs = find_sshd(), found(userlands)
+    others = tuple(foreign(name, tell) for name in dict.fromkeys(userlands) if userland(name).arch)
+    phones = any(userland(name).server == "adbd" for name in userlands)
+    server = adbd(tell) if phones else ""
+    return Making(sshd, tier, userlands, storage, programs, shared, others, server)

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from orchestrator.lab import linux
 from orchestrator.lab.boot import Running, let_go_except
-from orchestrator.lab.spec import DeviceSpec, Places, Spec, Tier
+from orchestrator.lab.spec import HOST, DeviceSpec, Places, Spec, Tier
 from orchestrator.lab.sshd import SESSION, plain_config
 from orchestrator.lab.tree import OWN, furnish, proc_fixtures, put
 
@@ -26,11 +26,11 @@ def build(spec: Spec, device: DeviceSpec, places: Places) -> None:
     root = places.root(device.name)
     (root / "home" / "pi").mkdir(parents=True, exist_ok=True)
     furnish(root, spec, device, Tier.PLAIN)
-    put(root, proc_fixtures(device, Tier.PLAIN))
+    put(root, proc_fixtures(spec, device, Tier.PLAIN))
     put(root / OWN, {"session": SESSION}, mode=0o755)
     library = root / OWN / "lib"
     if not library.is_symlink():
-        library.symlink_to(places.runtime / "lib")
+        library.symlink_to(places.runtime / HOST / "lib")
     config = plain_config(device.address, root, places.host_key(device.name))
     put(root, {"etc/ssh/sshd_config": config.encode()})
 

@@ -5,8 +5,18 @@ import shutil
 from pathlib import Path
 
 from orchestrator.lab import linux
+from orchestrator.lab.adbd import HOME, command
 from orchestrator.lab.keys import dropbear_key
-from orchestrator.lab.spec import DEVICE_UID, DEVICE_USER, PORT, DeviceSpec, Places, Spec, Tier
+from orchestrator.lab.spec import (
+    DEVICE_UID,
+    DEVICE_USER,
+    HOST,
+    PORT,
+    DeviceSpec,
+    Places,
+    Spec,
+    Tier,
+)
 from orchestrator.lab.sshd import namespaced_config
 from orchestrator.lab.tree import OWN, furnish, put
 from orchestrator.lab.userland import USERLANDS, Userland
@@ -22,16 +32,23 @@ _DROPBEAR_KEY = "etc/dropbear/dropbear_ed25519_host_key"
 
 
 def server(device: DeviceSpec, spec: Spec) -> list[str]:
-    """The device's first process: its SSH server, in the foreground, saying what it does."""
+    """The device's server, in the foreground, saying what it does."""
     if USERLANDS[device.userland].server == "dropbear":
         listen = ["-p", f"{device.address}:{PORT}", "-r", f"/{_DROPBEAR_KEY}"]
         return ["/usr/sbin/dropbear", "-F", "-E", "-s", *listen]
-    return [spec.sshd, "-D", "-e"]
+    if USERLANDS[device.userland].server == "adbd":
+        return command(spec.adbd)
+    return [_sshd(device, spec), "-D", "-e"]
 
 
 def checking(device: DeviceSpec, spec: Spec) -> list[str]:
     """A command that ends well in a device in which its server could run."""
-    return [spec.sshd, "-t"] if USERLANDS[device.userland].server == "sshd" else ["/bin/true"]
+    ssh = USERLANDS[device.userland].server == "sshd"
+    return [_sshd(device, spec), "-t"] if ssh else ["/bin/true"]
+
+
+def _sshd(device: DeviceSpec, spec: Spec) -> str:
+    return "/usr/sbin/sshd" if spec.foreign(device.userland) else spec.sshd
 
 
 def build_root(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None:
@@ -41,40 +58,42 @@ def build_root(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> No
         (root / path).mkdir(parents=True)
     for path in ("tmp", "var/tmp"):
         (root / path).chmod(0o1777)
-    if kind.tools == "host":
-        _all_of_this_machine(root)
+    if found := spec.foreign(device.userland):
+        _whole_system(root, Path(found.tree))
+    elif kind.tools == "host":
+        _whole_system(root, Path("/"))
         if kind.shell:
             linux.bind(spec.program(kind.shell).path, root / "usr/bin/sh", read_only=True)
     else:
         _few_programs(root, spec, kind)
     _private(root, spec, device, places)
     if kind.python:
-        _python(root, spec, places)
+        _python(root, spec, device, places)
     if spec.shared:
         (root / OWN / "shared").mkdir()
         linux.bind(spec.shared, root / OWN / "shared")
 
 
-def _all_of_this_machine(root: Path) -> None:
-    """The host's programs, read-only, and the directories every Linux has."""
-    linux.bind("/usr", root / "usr", read_only=True)
-    _libraries_of_root(root, ("bin", "sbin", "lib", "lib32", "lib64", "libx32"))
-    if Path("/etc/alternatives").is_dir():
+def _whole_system(root: Path, source: Path) -> None:
+    """A system's programs, read-only, and the directories every Linux has."""
+    linux.bind(source / "usr", root / "usr", read_only=True)
+    _libraries_of_root(root, source, ("bin", "sbin", "lib", "lib32", "lib64", "libx32"))
+    if (source / "etc/alternatives").is_dir():
         (root / "etc/alternatives").mkdir()
-        linux.bind("/etc/alternatives", root / "etc/alternatives", read_only=True)
+        linux.bind(source / "etc/alternatives", root / "etc/alternatives", read_only=True)
 
 
-def _libraries_of_root(root: Path, names: tuple[str, ...]) -> None:
+def _libraries_of_root(root: Path, source: Path, names: tuple[str, ...]) -> None:
     for name in names:
-        host = Path("/", name)
-        if host.is_symlink():
-            (root / name).symlink_to(host.readlink())
-        elif host.is_dir():
+        theirs = source / name
+        if theirs.is_symlink():
+            (root / name).symlink_to(theirs.readlink())
+        elif theirs.is_dir():
             (root / name).mkdir()
-            linux.bind(host, root / name, read_only=True)
+            linux.bind(theirs, root / name, read_only=True)
     for name in ("ld.so.cache", "localtime"):
-        if Path("/etc", name).exists():
-            shutil.copyfile(Path("/etc", name), root / "etc" / name)
+        if (source / "etc" / name).exists():
+            shutil.copyfile(source / "etc" / name, root / "etc" / name)
 
 
 def _few_programs(root: Path, spec: Spec, kind: Userland) -> None:
@@ -86,20 +105,24 @@ def _few_programs(root: Path, spec: Spec, kind: Userland) -> None:
     for applet in tool.applets:
         if applet not in (tool.name, "sh"):
             (root / "bin" / applet).symlink_to(tool.name)
-    used = [tool, spec.program(kind.server)]
+    used = [tool]
     if kind.shell:
         used.append(spec.program(kind.shell))
         _show(used[-1].path, root / "bin" / kind.shell)
     (root / "bin/sh").symlink_to(kind.shell or tool.name)
-    (root / "usr/sbin" / kind.server).parent.mkdir(exist_ok=True)
-    at = spec.sshd.lstrip("/") if kind.server == "sshd" else f"usr/sbin/{kind.server}"
-    _show(used[1].path, root / at)
+    if kind.server == "adbd":
+        (root / HOME).mkdir(parents=True)
+        linux.bind(spec.adbd, root / HOME, read_only=True)
+    else:
+        used.append(spec.program(kind.server))
+        at = spec.sshd.lstrip("/") if kind.server == "sshd" else f"usr/sbin/{kind.server}"
+        _show(used[-1].path, root / at)
     if kind.python:
         for path in ("usr/lib", "usr/lib32", "usr/lib64"):
             if Path("/", path).is_dir():
                 (root / path).mkdir()
                 linux.bind(Path("/", path), root / path, read_only=True)
-        _libraries_of_root(root, ("lib", "lib32", "lib64"))
+        _libraries_of_root(root, Path("/"), ("lib", "lib32", "lib64"))
     else:
         for library in sorted({path for program in used for path in program.libraries}):
             _show(library, root / library.lstrip("/"))
@@ -121,6 +144,8 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
     kind = USERLANDS[device.userland]
     shell = "/bin/bash" if kind.shell == "bash" else "/bin/sh"
     quirks = places.quirks(device.name)
+    found = spec.foreign(device.userland)
+    env = found.environment if found else {}
     texts = {
         "etc/passwd": _PASSWD.format(shell=shell, user=DEVICE_USER, uid=DEVICE_UID),
         "etc/group": _GROUP,
@@ -129,7 +154,7 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
         "etc/hosts": f"127.0.0.1 localhost\n{device.address} {device.name}\n",
         "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
         "etc/ssh/sshd_config": _quirky(
-            namespaced_config(device.address), quirks.read_text() if quirks.is_file() else ""
+            namespaced_config(device.address, env), quirks.read_text() if quirks.is_file() else ""
         ),
     }
     put(root, {path: text.encode() for path, text in texts.items()})
@@ -169,9 +194,11 @@ def _login_files(home: Path, spec: Spec) -> None:
         os.close(handle)
 
 
-def _python(root: Path, spec: Spec, places: Places) -> None:
-    """The interpreter where it lies on the host, and the shared packages."""
-    prefix, program = Path(spec.python.prefix), Path(spec.python.executable)
+def _python(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None:
+    """The interpreter where it lies on the host or in its system, and the shared packages."""
+    name = device.userland if spec.foreign(device.userland) else HOST
+    python = spec.pythons()[name]
+    prefix, program = Path(python.prefix), Path(python.executable)
     inside = root / str(prefix).lstrip("/")
     if not prefix.is_relative_to("/usr"):
         inside.mkdir(parents=True, exist_ok=True)
@@ -180,4 +207,4 @@ def _python(root: Path, spec: Spec, places: Places) -> None:
         _show(str(program), root / str(program).lstrip("/"))
     library = root / OWN / "lib"
     library.mkdir()
-    linux.bind(places.runtime / "lib", library)
+    linux.bind(places.runtime / name / "lib", library)

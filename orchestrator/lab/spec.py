@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.lab.errors import LabError
+from orchestrator.lab.foreign import Foreign
 from orchestrator.lab.runtime import DevicePython
 from orchestrator.lab.userland import Program
 
 PORT = 2222
 DEVICE_USER = "pi"
 DEVICE_UID = 1000
+HOST = "host"
+"""The packages' folder of devices with this machine's own Python."""
 HOME_MIB = 96
 """Size of the file system that holds a device's /home, unless asked for otherwise."""
 
@@ -84,6 +87,10 @@ class Spec:
     programs: tuple[Program, ...] = ()
     shared: str = ""
     """A folder of this machine that every device sees at /opt/fleet-lab/shared; empty for none."""
+    foreigners: tuple[Foreign, ...] = ()
+    """What devices of other architectures are made of."""
+    adbd: str = ""
+    """The folder with adbd and what it loads; empty if no device has it for a server."""
 
     def program(self, name: str) -> Program:
         """A program of this machine that some userland needs, which must be there."""
@@ -93,6 +100,15 @@ class Spec:
         """The device of that name, which must be there."""
         return next(device for device in self.devices if device.name == name)
 
+    def foreign(self, userland: str) -> Foreign | None:
+        """What devices of a userland of another architecture are made of."""
+        return next((each for each in self.foreigners if each.userland == userland), None)
+
+    def pythons(self) -> dict[str, DevicePython]:
+        """The interpreters that devices have, each by the name of its packages' folder."""
+        others = {each.userland: each.python for each in self.foreigners}
+        return {HOST: self.python, **others}
+
     def text(self) -> str:
         """This value as JSON."""
         return json.dumps(asdict(self), indent=1)
@@ -101,17 +117,23 @@ class Spec:
     def read(cls, text: str) -> "Spec":
         """The value that `text` wrote."""
         data: dict[str, Any] = json.loads(text)
-        python = data.pop("python")
-        python["packages"] = tuple((entry, path) for entry, path in python["packages"])
-        python["lacks"] = tuple(python["lacks"])
+        python = _python(**data.pop("python"))
+        foreigners = tuple(
+            Foreign(python=_python(**one.pop("python")), **one) for one in data.pop("foreigners")
+        )
         devices = tuple(_device(**device) for device in data.pop("devices"))
         programs = tuple(_program(**program) for program in data.pop("programs"))
-        return cls(python=DevicePython(**python), devices=devices, programs=programs, **data)
+        return cls(python=python, foreigners=foreigners, devices=devices, programs=programs, **data)
 
 
 def _device(storage: dict[str, Any], **device: str) -> DeviceSpec:
     sort = Sort(storage.pop("sort"))
     return DeviceSpec(**device, storage=Storage(sort, **storage))
+
+
+def _python(packages: list[list[str]], lacks: list[str], **python: str) -> DevicePython:
+    pairs = tuple((entry, path) for entry, path in packages)
+    return DevicePython(**python, packages=pairs, lacks=tuple(lacks))
 
 
 def _program(libraries: list[str], applets: list[str], **program: str) -> Program:
@@ -171,7 +193,7 @@ class Places:
 
     @property
     def runtime(self) -> Path:
-        """The packages every device's Python sees."""
+        """The packages that devices' Pythons see, in a folder for each of `Spec.pythons`."""
         return self.lab / "runtime"
 
     @property

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.lab.errors import SshdMissing
@@ -44,14 +45,18 @@ def find_sshd() -> str:
     return str(Path(found).absolute())
 
 
-def namespaced_config(address: str) -> str:
-    """The configuration of a device with a root of its own; every path is the device's."""
+def namespaced_config(address: str, env: Mapping[str, str]) -> str:
+    """The configuration of a device with a root of its own; every path is the device's.
+
+    `env` is what sessions have in their environment besides a PATH.
+    """
+    more = "".join(f" {name}={text}" for name, text in env.items())
     return (
         f"ListenAddress {address}:{PORT}\n"
         "HostKey /etc/ssh/ssh_host_ed25519_key\n"
         "AuthorizedKeysFile /etc/ssh/authorized_keys\n"
         "Subsystem sftp internal-sftp\n"
-        f"SetEnv PATH=/opt/fleet-lab/bin:{_PATH}\n" + _COMMON
+        f"SetEnv PATH=/opt/fleet-lab/bin:{_PATH}{more}\n" + _COMMON
     )
 
 

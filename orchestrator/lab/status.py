@@ -1,13 +1,14 @@
 """What a lab says about itself."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.errors import NotFound
 from orchestrator.lab.breakage import Breakage
 from orchestrator.lab.spec import PORT, Sort, Storage, Tier
+from orchestrator.lab.userland import USERLANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,14 @@ class State:
             if device[0] == name:
                 return device
         raise NotFound("lab device", name, [known for known, _, _ in self.devices])
+
+    def servers(self, names: Container[str] | None = None) -> tuple[tuple[str, str, str], ...]:
+        """(name, address, server) of those devices, or of all."""
+        return tuple(
+            (name, address, USERLANDS[land].server)
+            for (name, _, address), land in zip(self.devices, self.userlands, strict=True)
+            if names is None or name in names
+        )
 
     def status(
         self, running: Mapping[str, int], broken: Mapping[str, tuple[Breakage, ...]]

@@ -44,7 +44,7 @@ class Supervisor:
             tree.link_runtime(self.places, self.spec.python)
         else:
             enter(as_root=self.chosen.as_root)
-            tree.mount_runtime(self.places, self.spec.python)
+            tree.mount_runtimes(self.places, self.spec)
             for device in self.spec.devices:
                 storage.attach(self.places, device, as_root=self.chosen.as_root)
         booting = [(device.name, self._begin(device)) for device in self.spec.devices]

@@ -78,7 +78,7 @@ def _tried(spec: Spec, tier: Tier, *, as_root: bool) -> str:
 def _try_namespaces(spec: Spec, as_root: bool) -> None:
     enter(as_root=as_root)
     device, places = spec.devices[0], Places(Path(spec.lab))
-    tree.mount_runtime(places, spec.python)
+    tree.mount_runtimes(places, spec)
     storage.attach(places, device, as_root=as_root)
     booted = boot(spec, device, checking(device, spec), as_root=as_root).finish()
     _, status = os.waitpid(booted.holder, 0)

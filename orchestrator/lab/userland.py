@@ -1,4 +1,4 @@
-"""Which programs a device has: whole Debian, another shell, or BusyBox or toybox and nothing else."""
+"""Which programs a device has: a whole system's, another shell, or BusyBox or toybox and nothing else."""
 
 import os
 import shutil
@@ -22,9 +22,16 @@ _PACKAGES = {
 """Program → the Debian package that brings it."""
 
 
+_SERVERS = ("sshd", "adbd")
+"""What is looked for, or fetched, elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Userland:
-    """One set of programs. `tools` is ``host`` for all of this machine's, or the one that is all."""
+    """One set of programs. `tools` is ``host`` for a whole system's, or the one that is all.
+
+    `arch` is Debian's name of another architecture, of which that system is; empty for this machine.
+    """
 
     name: str
     says: str
@@ -32,12 +39,13 @@ class Userland:
     shell: str = ""
     server: str = "sshd"
     python: bool = True
+    arch: str = ""
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """What must be on this machine to make such a device, apart from sshd."""
+        """What must be on this machine to make such a device, apart from sshd and adbd."""
         named = [self.tools, self.shell or self.tools, self.server]
-        return tuple(dict.fromkeys(name for name in named if name not in ("host", "sshd")))
+        return tuple(dict.fromkeys(name for name in named if name not in ("host", *_SERVERS)))
 
 
 USERLANDS = {
@@ -63,8 +71,16 @@ USERLANDS = {
         ),
         Userland("toybox", "toybox and mksh alone, as on Android, and Python", "toybox", "mksh"),
         Userland("toybox-bare", "toybox and mksh alone, no Python", "toybox", "mksh", python=False),
+        Userland(
+            "adb", "toybox and mksh alone, Python, and adbd for a server", "toybox", "mksh", "adbd"
+        ),
+        Userland("aarch64", "Debian for arm64, run by an emulator", arch="arm64"),
     )
 }
+
+
+ARCHS = {"aarch64": "aarch64"}
+"""What people call an architecture → the userland of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,17 @@ def userland(name: str) -> Userland:
     if name not in USERLANDS:
         raise LabError(f"no userland named {name!r}", hint=f"one of: {', '.join(USERLANDS)}")
     return USERLANDS[name]
+
+
+def of_arch(name: str) -> str:
+    """The userland of an architecture.
+
+    Raises:
+        LabError: there is none.
+    """
+    if name not in ARCHS:
+        raise LabError(f"no devices of architecture {name!r}", hint=f"one of: {', '.join(ARCHS)}")
+    return ARCHS[name]
 
 
 def found(names: Iterable[str]) -> tuple[Program, ...]:

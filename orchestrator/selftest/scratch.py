@@ -163,14 +163,13 @@ class Scratch:
         device = self.device
         profile = {"kind": "other", "arch": self._arch, "ram_mib": 64, "runtimes": [self.runtime]}
         entry = {
-            "address": device.address,
+            "transport": device.transport.value,
             "port": device.port,
-            "user": device.user,
             "python": device.python,
             "storage_root": device.storage_root,
             "profile": "scratch",
         }
-        for key in ("identity_file", "known_hosts"):
+        for key in ("address", "serial", "user", "identity_file", "known_hosts"):
             if value := getattr(device, key):
                 entry[key] = value
         inventory = self.folder / "inventory"

@@ -38,8 +38,10 @@ second_look() { # second_look WORD SAID: what a write says now; shells call ever
             *"Read-only file system"*) echo read-only; return ;;
             *[Qq]uota*) echo quota; return ;;
             *"No space left"*)
-                if [ "$(available -k)" -gt 64 ] && [ "$(available -i)" = 0 ]; then echo no-inodes
-                else echo disk-full; fi
+                word=disk-full
+                available -k
+                if [ "$free" -gt 64 ] && available -i && [ "$free" = 0 ]; then word=no-inodes; fi
+                echo $word
                 return ;;
             *"nput/output error"*) echo storage-dead; return ;;
         esac
@@ -72,21 +74,23 @@ can_rename_links() { # 0: `mv -T` renames a link to a folder over another one; 1
 }
 
 point() { # point LINK RELEASE: one rename(2), never a moment without a link
+    [ ! -L "$m/.$1.new" ] || rm -f "$m/.$1.new"
+    ln -s "releases/$2" "$m/.$1.new" || return 1
+    mv -T "$m/.$1.new" "$m/$1" 2>/dev/null && return 0
+    rm -f "$m/.$1.new"
     can_rename_links
-    case $? in
-        0) rm -f "$m/.$1.new" && ln -s "releases/$2" "$m/.$1.new" && mv -T "$m/.$1.new" "$m/$1" ;;
-        1) ln -sfn "releases/$2" "$m/$1" ;; # toybox: makes beside, then renames; others do not
-        *) return 1 ;;
-    esac
+    [ $? = 1 ] && ln -sfn "releases/$2" "$m/$1" # toybox: makes beside, then renames; others do not
 }
 
-linked() { # linked LINK: the release a link names, or nothing
-    to=$(readlink "$m/$1" 2>/dev/null) && printf '%s' "${to#releases/}"
+look_at() { # look_at LINK: the release a link names into `linked`, or nothing
+    linked=''
+    [ ! -L "$m/$1" ] || linked=$(readlink "$m/$1" 2>/dev/null)
+    linked=${linked#releases/}
 }
 
-note() { # note DO RELEASE: intent is written before the action
+note() { # note DO RELEASE WAS: intent is written before the action
     printf '{"at":%s,"do":"%s","release":"%s","was":"%s"}\n' \
-        "$(date +%s)" "$1" "$2" "$(linked current)" >>"$m/journal.ndjson"
+        "$(date +%s)" "$1" "$2" "$3" >>"$m/journal.ndjson"
 }
 
 # --- one controller at a time -----------------------------------------------------------------
@@ -167,7 +171,8 @@ revert() { # revert TOKEN: undo the pending switch if it is still that one
 
 go_back() { # make `current` and `previous` what they were before the switch
     read_pending reverting || return 0
-    note revert "$was"
+    look_at current
+    note revert "$was" "$linked"
     set_link current "$was" && set_link previous "$before" || return 1
     flush "$m"
     rm -f "$m/reverting"
@@ -176,7 +181,7 @@ go_back() { # make `current` and `previous` what they were before the switch
 
 set_link() { # set_link LINK RELEASE|-
     if [ "$2" = - ]; then rm -f "$m/$1"
-    elif [ -d "$m/releases/$2" ] && [ "$(linked "$1")" != "$2" ]; then point "$1" "$2"; fi
+    elif look_at "$1" && [ -d "$m/releases/$2" ] && [ "$linked" != "$2" ]; then point "$1" "$2"; fi
 }
 
 go_on() { # what ran before a confirmed switch is what one goes back to
@@ -203,8 +208,10 @@ installed() {
         [ -d "$folder" ] || continue
         m=${folder%/releases}
         say model "${m##*/}"
-        say current "$(linked current)"
-        say previous "$(linked previous)"
+        look_at current
+        say current "$linked"
+        look_at previous
+        say previous "$linked"
         for file in "$m/pending" "$m/reverting"; do
             [ -e "$file" ] && say pending "$(first_line "$file")"
         done
@@ -238,9 +245,9 @@ current_hashes() {
         [ -d "$folder" ] || continue
         m=${folder%/releases}
         say model "${m##*/}"
-        now=$(linked current)
-        say current "$now"
-        [ -n "$now" ] && hashes "$m/releases/$now"
+        look_at current
+        say current "$linked"
+        [ -n "$linked" ] && hashes "$m/releases/$linked"
     done
 }
 
@@ -258,15 +265,16 @@ prepare() { # prepare MODEL RELEASE OWNER LEASE_S NEED_KIB NEED_INODES PYTHON
         [ "$left" = "$part" ] || { [ ! -e "$left" ] && [ ! -L "$left" ]; } || rm -rf "$left"
     done
     offer "$7"
-    say current "$(linked current)"
+    look_at current
+    say current "$linked"
     if [ -d "$made" ]; then rm -rf "$part"; hashes "$made"; say made 1; return 0; fi
     [ -d "$part" ] && hashes "$part"
     have=0
     [ -d "$part" ] && have=$(du -sk "$part") && have=${have%%[!0-9]*}
-    free=$(available -k)
+    available -k
     [ "$((free + have))" -ge "$5" ] ||
         refuse disk-space "needs $5 KiB, and $((free + have)) KiB are free: $(df_words)"
-    free=$(available -i)
+    available -i
     # some file systems do not count inodes
     [ "$free" -eq 0 ] || [ "$free" -ge "$6" ] ||
         refuse inodes "needs $6 inodes, and $free are free: $(df -i "$m" | tail -n 1)"
@@ -285,11 +293,12 @@ offer() { # offer PYTHON: releases of all models that are here, and what can be 
     say line "${SSH_CONNECTION:-}"
 }
 
-available() { # available -k|-i: the last line of df ends in AVAILABLE USE% MOUNTPOINT
+available() { # available -k|-i: KiB or inodes into `free`; df ends in AVAILABLE USE% MOUNTPOINT
     # shellcheck disable=SC2046 # into words
-    set -- $(df "$1" "$m" 2>/dev/null | tail -n 1)
+    set -- $(df "$1" "$m" 2>/dev/null)
     [ $# -lt 4 ] || shift $(($# - 3))
-    case ${1:-} in '' | *[!0-9]*) echo 0 ;; *) echo "$1" ;; esac
+    free=${1:-}
+    case $free in '' | *[!0-9]*) free=0 ;; esac
 }
 
 # Every stream begins with `begin` and ends with `arrived`. CODEC is none, zstd, gzip or python
@@ -426,13 +435,14 @@ smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
     command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
     said=$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1)
     say ended $?
-    say smoke "$(echo "$said" | tail -n 1)"
+    say smoke "$(printf '%s\n' "$said" | tail -n 1)"
 }
 
 activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
     use_model "$1" "$2"
     holds "$3"
-    now=$(linked current)
+    look_at current
+    now=$linked
     if [ "$now" = "$release" ]; then
         [ ! -d "$part" ] || repair
         say current "$now"
@@ -443,20 +453,20 @@ activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
         [ -d "$part" ] || refuse no-release "$release is not on the device"
         mv "$part" "$made" || refuse unwritable "cannot rename $part"
     fi
-    flush "$made"/* "$made" "$m/releases"
-    note activate "$release"
-    before=$(linked previous)
+    note activate "$release" "$now"
+    look_at previous
+    before=$linked
     if ! echo "$5 $release ${now:--} ${before:--}" >"$m/pending.new" ||
         ! mv -f "$m/pending.new" "$m/pending"; then
         refuse unwritable "cannot write $m/pending"
     fi
-    flush "$m/pending" "$m"
+    flush "$made"/* "$made" "$m/releases" "$m/pending" "$m" # all of it before the switch
     point current "$release" || { revert "$5"; refuse unwritable "cannot switch current"; }
     flush "$m"
     # Reverts by itself unless confirmed: in a session of its own, so that it outlives the line.
     revert_later="sleep $6; exec sh \"\$0\" \"\$1\" revert \"\$2\" \"\$3\""
     detach sh -c "$revert_later" "$here/device.sh" "$root" "$1" "$5"
-    say current "$(linked current)"
+    say current "$release"
 }
 
 detach() {
@@ -465,7 +475,7 @@ detach() {
 }
 
 repair() { # the running release is damaged and a proved one is staged: current never points at less
-    note repair "$release"
+    note repair "$release" "$release"
     rm -rf "$made.repair"
     cp -a "$part" "$made.repair" || { rm -rf "$made.repair"; refuse unwritable "no room to repair: $(df_words)"; }
     flush "$made.repair"/* "$made.repair" "$m/releases"
@@ -481,7 +491,8 @@ repair() { # the running release is damaged and a proved one is staged: current 
 confirm() { # confirm MODEL RELEASE OWNER KEEP
     use_model "$1" "$2"
     holds "$3"
-    now=$(linked current)
+    look_at current
+    now=$linked
     [ "$now" = "$release" ] || refuse reverted "runs ${now:-nothing} again: the switch was not confirmed in time"
     if [ -e "$m/pending" ]; then
         if ! said=$(mv -f "$m/pending" "$m/confirmed" 2>&1); then
@@ -490,45 +501,51 @@ confirm() { # confirm MODEL RELEASE OWNER KEEP
         fi
     fi
     go_on || refuse unwritable "confirmed, and cannot point previous at what ran: $(df_words)"
-    note confirm "$release"
+    note confirm "$release" "$now"
     flush "$m"
-    rm -rf "$m"/staging/*
-    keep_only "$4"
-    leave "$3"
+    set -- "$3" "$4" "$m"/staging/*
+    [ ! -e "$3" ] || rm -rf "$m"/staging/*
+    look_at previous
+    before=$linked
+    keep_only "$2"
+    leave "$1"
     say current "$now"
-    say previous "$(linked previous)"
+    say previous "$before"
 }
 
 keep_only() { # keep_only COUNT: current, previous, and the newest others up to COUNT in all
-    before=$(linked previous)
     kept=1
     [ -n "$before" ] && kept=2
+    set -- "$1" "$m"/releases/*
     # shellcheck disable=SC2045 # releases' names hold no blanks
-    for name in $(ls -t "$m/releases"); do
+    [ $# -le $(($1 + 1)) ] || for name in $(ls -t "$m/releases"); do
         case $name in "$now" | "$before") continue ;; esac
         kept=$((kept + 1))
         [ "$kept" -le "$1" ] || rm -rf "$m/releases/$name"
     done
-    tail -n 200 "$m/journal.ndjson" >"$m/journal.new" && mv -f "$m/journal.new" "$m/journal.ndjson"
+    [ "$(stat -c %s "$m/journal.ndjson" 2>/dev/null || echo 0)" -lt 32768 ] ||
+        { tail -n 200 "$m/journal.ndjson" >"$m/journal.new" && mv -f "$m/journal.new" "$m/journal.ndjson"; }
 }
 
 drop() { # drop MODEL RELEASE OWNER: a kept release whose bytes are no longer what they were
     use_model "$1" "$2"
     holds "$3"
-    [ "$(linked current)" = "$release" ] && refuse changed "$release is running"
-    note drop "$release"
+    look_at current
+    [ "$linked" = "$release" ] && refuse changed "$release is running"
+    note drop "$release" "$linked"
     rm -rf "$made"
 }
 
 discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
     use_model "$1" "$2"
-    rm -rf "$part"
+    rm -rf "$part" "$m/staging/$release.run"
     leave "$3"
 }
 
 echo "=fleet 1="
 case $verb in
-    observe) . "$here/facts.sh"; facts "$1"; installed ;;
+    observe) . "$here/facts.sh"; facts "$@"; installed ;;
+    installed) installed ;;
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
     receive) receive "$@" ;;
@@ -537,6 +554,8 @@ case $verb in
     serve) serve "$@" ;;
     fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
+    cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
+    bundle_*) . "$here/bundle.sh"; "$verb" "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
     drop) drop "$@" ;;

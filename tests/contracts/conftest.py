@@ -1,13 +1,15 @@
-"""A device behind each transport: an emulated one with a real sshd, and this machine."""
+"""A device behind each transport: emulated ones with a real sshd and a real adbd, and this machine."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from orchestrator.lab.errors import NoTierWorks, SshdMissing
+from orchestrator.lab.errors import LabError, NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
+from orchestrator.transport.adb import AdbTransport
 from orchestrator.transport.login import Address
 from orchestrator.transport.loopback import LoopbackTransport
 from orchestrator.transport.ssh import SshTransport
@@ -47,11 +49,36 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     lab.down()
 
 
-@pytest.fixture(params=["ssh", "ssh packet by packet", "loopback"])
+@pytest.fixture(scope="session")
+def phone_lab(
+    tmp_path_factory: pytest.TempPathFactory, adb_server: None, missing: Callable[..., NoReturn]
+) -> Iterator[Lab]:
+    """A lab of one device, pi-01, with a real adbd."""
+    site = tmp_path_factory.mktemp("phone")
+    lab = Lab(site, site / "inventory")
+    try:
+        lab.up(1, userlands=("adb",))
+    except LabError as error:
+        missing("adb", error)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="session")
+def phone(phone_lab: Lab) -> str:
+    """What adb calls it."""
+    (device,) = phone_lab.status().devices
+    return f"{device.address}:{device.port}"
+
+
+@pytest.fixture(params=["ssh", "ssh packet by packet", "adb", "loopback"])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Transport]:
     """Open a session, by each of the transports."""
     if request.param == "loopback":
         return lambda: LoopbackTransport("here", tmp_path)
+    if request.param == "adb":
+        serial = request.getfixturevalue("phone")
+        return lambda: AdbTransport("phone-01", serial)
     address = request.getfixturevalue("bench").address()
     return lambda: SshTransport(address, bursts=request.param == "ssh")
 

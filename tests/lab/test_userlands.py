@@ -7,7 +7,10 @@ import pytest
 from orchestrator.lab.errors import LabError, NoTierWorks, SshdMissing, UserlandMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.lab.spec import Sort, Storage, Tier, storage_named
-from orchestrator.lab.userland import USERLANDS, found
+from orchestrator.lab.userland import ARCHS, USERLANDS, found, of_arch
+
+OWN = tuple(name for name, one in USERLANDS.items() if not one.arch)
+"""Userlands of this machine's own architecture."""
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +19,7 @@ def mixed(tmp_path_factory, as_bench):
     site = tmp_path_factory.mktemp("lab")
     lab = Lab(site, site / "inventory")
     try:
-        status = lab.up(len(USERLANDS), tier="namespaces", userlands=tuple(USERLANDS))
+        status = lab.up(len(OWN), tier="namespaces", userlands=OWN)
     except (SshdMissing, NoTierWorks, UserlandMissing) as error:
         pytest.skip(f"NO LAB OF OTHER USERLANDS ON THIS MACHINE: {error}; {error.hint}")
     yield as_bench(lab, site, Tier.NAMESPACES), {one.userland: one.name for one in status.devices}
@@ -68,10 +71,10 @@ def test_each_device_shows_its_userland_in_the_status_and_the_lab_stays_the_same
     bench, named = mixed
     before = bench.lab.status().devices
 
-    bench.lab.up(len(USERLANDS), userlands=tuple(USERLANDS))
+    bench.lab.up(len(OWN), userlands=OWN)
 
     assert bench.lab.status().devices == before
-    assert set(named) == set(USERLANDS)
+    assert set(named) == set(OWN)
 
 
 def test_another_userland_starts_a_lab_anew(start, tmp_path):
@@ -87,6 +90,14 @@ def test_a_userland_nobody_knows_is_refused_with_the_known_ones():
         found(["beos"])
 
     assert "busybox" in refused.value.hint
+
+
+def test_an_architecture_nobody_emulates_is_refused_with_those_that_are():
+    assert [of_arch(name) for name in ARCHS] == list(ARCHS.values())
+    with pytest.raises(LabError, match="no devices of architecture 'riscv64'") as refused:
+        of_arch("riscv64")
+
+    assert "aarch64" in refused.value.hint
 
 
 def test_programs_that_are_not_on_this_machine_are_named_with_their_packages(monkeypatch):

@@ -5,6 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.lab.foreign import Foreign
 from orchestrator.lab.keys import kept_key, known_hosts
 from orchestrator.lab.kinds import KINDS, SHARES, Family, fixtures, mix
 from orchestrator.lab.listing import FILE, listing, remove_listing, write_listing
@@ -35,9 +36,10 @@ def test_any_number_of_devices_is_shared_out_in_proportion(count):
 
 def test_every_kind_has_its_fixtures_and_says_it_is_emulated():
     for kind in KINDS.values():
-        files = fixtures(kind, Tier.NAMESPACES)
+        files = fixtures(kind, Tier.NAMESPACES, "a board's")
 
-        assert json.loads(files["etc/fleet-lab.json"])["emulated"] is True
+        said = json.loads(files["etc/fleet-lab.json"])
+        assert (said["emulated"], said["cpu"]) == (True, "a board's")
         assert files["sys/firmware/devicetree/base/model"] == kind.model.encode() + b"\0"
         assert b"MemTotal:" in files["proc/meminfo"]
         assert ("etc/nv_tegra_release" in files) == (kind.family is Family.JETSON)
@@ -45,7 +47,10 @@ def test_every_kind_has_its_fixtures_and_says_it_is_emulated():
 
 def test_a_spec_and_a_state_survive_their_files():
     devices = (DeviceSpec("pi-01", "raspberry-pi-4", "127.0.2.1"),)
-    spec = Spec("/lab", "/usr/sbin/sshd", "", "ssh-ed25519 A", device_python(), devices)
+    python = device_python()
+    others = (Foreign("aarch64", "/tree", "/qemu", python),)
+    key = "ssh-ed25519 A"
+    spec = Spec("/lab", "/usr/sbin/sshd", "", key, python, devices, foreigners=others)
     places = (("pi-01", "raspberry-pi-4", "127.0.2.1"),)
     state = State(1, 2, Tier.PLAIN, "me", "why", ("onnxruntime",), places, ("host",), Storage())
 
@@ -62,7 +67,9 @@ def test_a_device_keeps_its_host_key(tmp_path):
 
 def test_only_an_inventory_file_of_our_own_is_removed(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    write_listing(ours, listing("pi", [("pi-01", "raspberry-pi-4", "127.0.2.1")]))
+    places = (("pi-01", "raspberry-pi-4", "127.0.2.1"),)
+    state = State(1, 2, Tier.PLAIN, "pi", "why", (), places, ("host",), Storage())
+    write_listing(ours, listing(state))
     write_listing(theirs, "devices: {}\n")
 
     remove_listing(ours)

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.app import Fleet
 from orchestrator.deploy.errand import Progress
+from orchestrator.field import Field
 from orchestrator.inventory.device import Device
 from orchestrator.transport.transport import Transport
 
@@ -37,8 +38,8 @@ def behind(site):
     return site
 
 
-class Listening(Fleet):
-    """A fleet whose line to a device can be cut, once."""
+class Listening(Field):
+    """Lines to devices, one of which can be cut, once."""
 
     cuts = 0
 
@@ -141,12 +142,13 @@ def test_bytes_that_are_wrong_when_they_arrive_are_replaced_by_sending_them(behi
 
 def test_a_line_cut_on_the_way_to_the_gateway_goes_on_where_it_was(behind):
     release = behind.offer("1.0", size=4 * MB)
-    fleet = Listening(behind.folder)
+    fleet = Fleet(behind.folder)
+    fleet.field = listening = Listening(fleet.site, fleet.ledger.facts)
     plan = fleet.plan("pi-02", fleet.site.playbook("relayed"))
 
     def watch(progress: Progress) -> None:
         if progress.phase == "send" and progress.sent >= 2 * MB:
-            fleet.cut("pi-01")
+            listening.cut("pi-01")
 
     (outcome,) = fleet.execute(plan, watch=watch).outcomes
 

@@ -51,7 +51,7 @@ def test_a_script_that_leaves_a_lease_behind_fails_the_selftest(site):
     own = site.folder / "templates/device/device.sh"
     own.parent.mkdir(parents=True)
     text = (templates() / "device/device.sh").read_text()
-    forgetful = text.replace('    keep_only "$4"\n    leave "$3"\n', '    keep_only "$4"\n')
+    forgetful = text.replace('    keep_only "$2"\n    leave "$1"\n', '    keep_only "$2"\n')
     assert forgetful != text
     own.write_text(forgetful)
 

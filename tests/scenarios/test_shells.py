@@ -17,6 +17,7 @@ from orchestrator.deploy.errand import Errand
 from orchestrator.deploy.goods import Goods
 from orchestrator.deploy.hands import Hands
 from orchestrator.deploy.switch import there
+from orchestrator.field import Field
 from orchestrator.inventory.device import Device, Link
 from orchestrator.inventory.profile import Runtime
 from orchestrator.rollout.drift import Finding
@@ -52,15 +53,23 @@ class ShellTransport(LoopbackTransport):
         return ["/usr/bin/env", f"PATH={self.tools}", *argv]
 
 
+class HereField(Field):
+    """Devices that are all the same folder of this machine under one shell."""
+
+    def __init__(self, fleet: Fleet, home: Path, tools: Path) -> None:
+        super().__init__(fleet.site, fleet.ledger.facts)
+        self.home, self.tools = home, tools
+
+    def connect(self, device: Device) -> Transport:
+        return ShellTransport(device.name, self.home, self.tools)
+
+
 class HereFleet(Fleet):
     """A fleet whose every device is a folder of this machine under one shell."""
 
     def __init__(self, site: Path, home: Path, tools: Path) -> None:
         super().__init__(site)
-        self.home, self.tools = home, tools
-
-    def connect(self, device: Device) -> Transport:
-        return ShellTransport(device.name, self.home, self.tools)
+        self.field = HereField(self, home, tools)
 
     def deploy(self, playbook: str = "all") -> str:
         (outcome,) = self.execute(self.plan("pi-01", self.site.playbook(playbook))).outcomes

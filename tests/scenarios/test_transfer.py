@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.app import Fleet
 from orchestrator.deploy.pace import Pace
+from orchestrator.field import Field
 from orchestrator.inventory.device import Device
 from orchestrator.transport.lines import Lent
 from orchestrator.transport.transport import Completed, Source, Transport
@@ -42,11 +43,11 @@ class Cutting(Lent):
         return super().stream(source, argv, timeout_s=timeout_s, sent=count)
 
 
-class Shaky(Fleet):
-    """A fleet with lines that are cut in the middle of a stream, the first so many times."""
+class ShakyField(Field):
+    """Lines that are cut in the middle of a stream, the first so many times."""
 
-    def __init__(self, site, *, after: int, times: int) -> None:
-        super().__init__(site)
+    def __init__(self, fleet: Fleet, *, after: int, times: int) -> None:
+        super().__init__(fleet.site, fleet.ledger.facts)
         self.after, self.times = after, times
 
     def connect(self, device: Device) -> Transport:
@@ -54,6 +55,13 @@ class Shaky(Fleet):
         lent.__class__ = Cutting
         lent.cut_after = self.after if self.times > 0 else 0
         return lent
+
+
+def shaky(site, *, after: int, times: int) -> Fleet:
+    """A fleet with such lines."""
+    fleet = Fleet(site)
+    fleet.field = ShakyField(fleet, after=after, times=times)
+    return fleet
 
 
 def logins(site, device: str) -> int:
@@ -111,12 +119,12 @@ def test_a_whole_deployment_needs_one_connection(site):
 
 def test_a_cut_transfer_goes_on_where_it_was_and_the_same_run_succeeds(site):
     release = site.offer("1.0", size=4 * MB)
-    fleet = Shaky(site.folder, after=2 * MB, times=1)
+    fleet = shaky(site.folder, after=2 * MB, times=1)
     plan = fleet.plan("pi-01", fleet.site.playbook("all"))
 
     def watch(progress) -> None:
         if progress.phase == "send" and progress.sent >= 2 * MB:
-            fleet.times = 0
+            fleet.field.times = 0
 
     (outcome,) = fleet.execute(plan, watch=watch).outcomes
 
@@ -129,7 +137,7 @@ def test_a_cut_transfer_goes_on_where_it_was_and_the_same_run_succeeds(site):
 
 def test_a_line_that_is_always_cut_is_given_up_and_what_has_arrived_counts_the_next_time(site):
     release = site.offer("1.0", size=4 * MB)
-    fleet = Shaky(site.folder, after=MB, times=99)
+    fleet = shaky(site.folder, after=MB, times=99)
 
     given_up = fleet.execute(fleet.plan("pi-01", fleet.site.playbook("all"))).outcomes[0]
     done = site.deploy("pi-01")
@@ -144,7 +152,7 @@ def test_a_line_that_is_always_cut_is_given_up_and_what_has_arrived_counts_the_n
 
 def test_a_beginning_that_is_not_that_of_the_file_is_not_gone_on_with(site):
     release = site.offer("1.0", size=4 * MB)
-    fleet = Shaky(site.folder, after=MB, times=99)
+    fleet = shaky(site.folder, after=MB, times=99)
     fleet.execute(fleet.plan("pi-01", fleet.site.playbook("all")))
     (part,) = site.place("pi-01").glob("staging/*.part/model.onnx")
     with part.open("r+b") as file:

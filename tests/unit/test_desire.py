@@ -224,7 +224,7 @@ def test_a_device_that_runs_nothing_has_nothing_to_go_back_to():
 def test_a_release_whose_runtime_is_gone_is_refused():
     assert refused(*back(runs(V2, V1), said=(ONNX,))) == (
         Why.NO_VARIANT,
-        f"{V1.release} needs litert or tflite-runtime, which is not installed",
+        f"{V1.release} cannot run: litert is not installed on the device",
     )
 
 

@@ -15,6 +15,7 @@ from orchestrator.rollout.desire import Known, assigned, to_deploy
 from orchestrator.rollout.observation import Observed
 
 ORIN = {
+    "python": "3.10.12",
     "board": "NVIDIA Jetson Orin Nano",
     "soc": "tegra234",
     "software": (
@@ -130,6 +131,14 @@ def test_devices_without_the_accelerator_are_not_told_to_build_anything():
     )
 
     assert reason(found) == "profile jetson offers onnxruntime, not tensorrt"
+
+
+def test_without_python_an_engine_needs_a_program_of_the_sites_own():
+    bare = facts(Runtime.ONNXRUNTIME, **{**ORIN, "python": None})
+
+    found, _, _ = choice(on_device(engine(bare)), said=bare)
+
+    assert reason(found) == ("tensorrt is tried with Python, and there is none: a runner: would do")
 
 
 def test_an_engine_that_was_not_proved_is_never_assigned():

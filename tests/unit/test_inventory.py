@@ -247,6 +247,53 @@ def test_gateways_that_lead_to_each_other_are_shown_as_a_circle():
     assert hint == "remove one of these"
 
 
+def test_a_phone_on_adb_has_an_address_or_a_serial_and_no_user():
+    found = read(
+        """
+        devices:
+          usb: {transport: adb, serial: R58M0000000, profile: pi}
+          lan: {transport: adb, address: 192.0.2.31, port: 5555, profile: pi}
+        """
+    ).devices
+
+    assert (found["usb"].adb_serial, found["usb"].place) == ("R58M0000000", "adb R58M0000000")
+    assert found["lan"].adb_serial == "192.0.2.31:5555"
+    assert found["lan"].by_hand == "adb -s 192.0.2.31:5555 shell true"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("transport: adb", "a device on adb has either an 'address' or a 'serial'"),
+        (
+            "transport: adb, address: a, serial: b",
+            "a device on adb has either an 'address' or a 'serial'",
+        ),
+        ("transport: adb, address: a, via: b", "adb has no gateways"),
+        ("address: a, user: u, serial: b", "'serial' means nothing over ssh"),
+        ("address: a", "'user' is missing in 'devices.x'"),
+        ("user: u", "'address' is missing in 'devices.x'"),
+    ],
+)
+def test_what_a_transport_cannot_use_is_refused(words, said):
+    message, hint = refusal(f"devices:\n  x: {{profile: pi, {words}}}\n")
+
+    assert message == f"a.yaml:2: {said}"
+    assert hint
+
+
+def test_a_gateway_on_adb_is_refused():
+    message, _ = refusal(
+        """
+        devices:
+          a: {address: a, user: u, profile: pi, via: b}
+          b: {serial: b, transport: adb, profile: pi}
+        """
+    )
+
+    assert message == "a.yaml:3: gateway 'b' is reached over adb, which carries no further"
+
+
 def test_a_group_that_contains_itself_is_refused():
     message, _ = refusal("groups:\n  a: {children: [a]}\n")
 

@@ -1,0 +1,166 @@
+"""Devices of another architecture: a Debian for it, its Python with the runtimes, and an emulator.
+
+Real programs of that architecture, run by QEMU in user mode: what they compute is what a board
+computes, how long they take says nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from orchestrator.lab import debian, linux
+from orchestrator.lab.cache import kept
+from orchestrator.lab.debian import Debian, system
+from orchestrator.lab.errors import WheelsMissing
+from orchestrator.lab.runtime import DevicePython
+from orchestrator.lab.userland import userland
+
+_SUITE, _PYTHON = "bookworm", "3.11"
+_EMULATOR_SUITE = "trixie"
+"""QEMU before 8.2 shows this machine's /proc/cpuinfo, on which ONNX Runtime's start breaks."""
+
+_SYSTEM = (
+    *("openssh-server", "python3-minimal", f"python{_PYTHON}", "libpython3-stdlib", "libstdc++6"),
+    *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "findutils", "grep"),
+    *("gzip", "hostname", "libc-bin", "login", "mawk", "procps", "sed", "tar", "util-linux"),
+)
+_ALSO = "import importlib.metadata, json, numpy, resource, signal, subprocess"
+"""What the device's scripts import besides the runtimes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An architecture, by the names that others give it."""
+
+    name: str
+    debian: str
+    emulator: str
+    cpu: str
+    """What the emulator pretends to be: a Raspberry Pi's, not everything it could do."""
+    elf: tuple[int, int]
+    """Class and machine in the header of its programs."""
+    platform: str
+    """What uv calls its Python platform."""
+    modules: tuple[str, ...]
+    """The runtimes in its requirements file."""
+
+
+MACHINES = {
+    one.debian: one
+    for one in (
+        Machine(
+            name="aarch64",
+            debian="arm64",
+            emulator="qemu-aarch64",
+            cpu="cortex-a72",
+            elf=(2, 0xB7),
+            platform="aarch64-manylinux_2_36",
+            modules=("ai_edge_litert.interpreter", "onnxruntime"),
+        ),
+    )
+}
+"""By Debian's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What the devices of one userland are made of: where it lies on this machine."""
+
+    userland: str
+    tree: str
+    emulator: str
+    python: DevicePython
+
+    @property
+    def machine(self) -> Machine:
+        """Its architecture."""
+        return MACHINES[userland(self.userland).arch]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of such a device has in its environment."""
+        return {"QEMU_CPU": self.machine.cpu}
+
+
+def foreign(name: str, tell: Callable[[str], None]) -> Foreign:
+    """What devices of that userland are made of, fetched once and kept.
+
+    Args:
+        tell: hears of what takes long.
+
+    Raises:
+        DebianMissing: programs cannot be fetched here.
+        WheelsMissing: the runtimes cannot be.
+    """
+    machine = MACHINES[userland(name).arch]
+    tree = system(Debian(_SUITE, machine.debian, _SYSTEM), tell) / "root"
+    program = f"usr/bin/{machine.emulator}"
+    qemu = Debian(_EMULATOR_SUITE, debian.machine(), ("qemu-user",), (program,))
+    emulator = system(qemu, tell) / "root" / program
+    python = _python(machine, tree, emulator, tell)
+    return Foreign(name, str(tree), str(emulator), python)
+
+
+def register(found: Foreign, proc: Path) -> None:
+    """Let this user namespace's kernel run programs of that architecture; nobody else's sees it.
+
+    Args:
+        proc: the device's /proc, before its root is entered. Kernels before 6.7 refuse it.
+    """
+    place = proc / "sys/fs/binfmt_misc"
+    linux.mount("binfmt_misc", place, "binfmt_misc")
+    kind, machine = found.machine.elf
+    header = bytes((*b"\x7fELF", kind, 1, 1, *bytes(9), 2, 0, machine, 0))
+    mask = bytes((*b"\xff" * 7, 0, *b"\xff" * 8, 0xFE, 0xFF, 0xFF, 0xFF))
+    words = ["", found.machine.emulator, "M", "", _escaped(header), _escaped(mask)]
+    (place / "register").write_text(":".join([*words, found.emulator, "PF"]))
+
+
+def _escaped(data: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def _python(
+    machine: Machine, tree: Path, emulator: Path, tell: Callable[[str], None]
+) -> DevicePython:
+    file = Path(__file__).with_name("device") / f"{machine.name}.txt"
+    recipe = (file.read_text(), tree.parent.name)
+    make = partial(_made, machine, file, tree, emulator)
+    site = kept(f"runtimes-{machine.debian}", recipe, make, tell)
+    return DevicePython(
+        prefix="/usr",
+        executable=f"/usr/bin/python{_PYTHON}",
+        version=_PYTHON,
+        packages=tuple(
+            (path.name, str(path)) for path in sorted(site.iterdir()) if path.name[0] not in "._"
+        ),
+        lacks=(),
+    )
+
+
+def _made(machine: Machine, file: Path, tree: Path, emulator: Path, site: Path) -> None:
+    """Wheels by their hashes, byte-compiled as far as they are imported."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if uv is None:
+        raise WheelsMissing(machine.name, "this machine has no uv", "pip install uv")
+    where = ["--python-version", _PYTHON, "--python-platform", machine.platform]
+    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", *where]
+    _ran(machine, [uv, "pip", "install", *options, "--target", str(site), "-r", str(file)])
+    python = str(tree / f"usr/bin/python{_PYTHON}")
+    imports = "; ".join([_ALSO, *(f"import {module}" for module in machine.modules)])
+    env = {"PYTHONPATH": str(site), "QEMU_CPU": machine.cpu, "ORT_DISABLE_TELEMETRY": "1"}
+    _ran(machine, [str(emulator), "-L", str(tree), python, "-c", imports], env)
+
+
+def _ran(machine: Machine, argv: list[str], env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(
+        argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise WheelsMissing(machine.name, said[-1] if said else f"{argv[0]} failed")
