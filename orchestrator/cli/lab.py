@@ -47,12 +47,15 @@ def up(
         list[str] | None,
         typer.Option(
             help="Programs of the devices, taken in turn if given more than once: host, dash, bash, "
-            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python), adb."
+            "busybox, busybox-bare, toybox, toybox-bare (bare: without Python), adb, "
+            "aarch64-minimal, armv7-on-aarch64."
         ),
     ] = None,
     arch: Annotated[
         list[str] | None,
-        typer.Option(help="Real programs of another architecture, run by an emulator: aarch64."),
+        typer.Option(
+            help="Real programs of another architecture, run by an emulator: aarch64, armv7."
+        ),
     ] = None,
     storage: Annotated[
         str,

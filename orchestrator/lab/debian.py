@@ -22,8 +22,13 @@ PACKAGES = "packages.txt"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian", "bug", "zoneinfo")
-_ALTERNATIVES = {"awk": "mawk", "which": "which.debianutils"}
-"""Links that packages' scripts would make."""
+_ALTERNATIVES = {
+    "usr/bin/mawk": "awk",
+    "usr/bin/which.debianutils": "which",
+    "usr/lib/*/blas/libblas.so.3": "../libblas.so.3",
+    "usr/lib/*/lapack/liblapack.so.3": "../liblapack.so.3",
+}
+"""Files → the links to them, as seen from them, that packages' scripts would make."""
 _APT_S = 300.0
 
 
@@ -74,9 +79,10 @@ def _made(debian: Debian, folder: Path) -> None:
     for package in sorted(fetched):
         _unpack(package, root, debian.only)
         lines.append(_described(package))
-    for link, program in _ALTERNATIVES.items():
-        if (root / "usr/bin" / program).exists():
-            (root / "usr/bin" / link).symlink_to(program)
+    for pattern, link in _ALTERNATIVES.items():
+        for file in root.glob(pattern):
+            at = Path(os.path.normpath(file.parent / link))
+            at.symlink_to(os.path.relpath(file, at.parent))
     (folder / PACKAGES).write_text("".join(lines))
     shutil.rmtree(apt)
 

@@ -5,6 +5,7 @@ computes, how long they take says nothing.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from orchestrator.lab import debian, linux
 from orchestrator.lab.cache import kept
@@ -44,10 +46,10 @@ class Machine:
     """What the emulator pretends to be: a Raspberry Pi's, not everything it could do."""
     elf: tuple[int, int]
     """Class and machine in the header of its programs."""
-    platform: str
-    """What uv calls its Python platform."""
     modules: tuple[str, ...]
     """The runtimes in its requirements file."""
+    packages: tuple[str, ...] = ()
+    """What its Python needs and no index has as a wheel: Debian's packages, `python3-NAME` each."""
 
 
 MACHINES = {
@@ -59,8 +61,16 @@ MACHINES = {
             emulator="qemu-aarch64",
             cpu="cortex-a72",
             elf=(2, 0xB7),
-            platform="aarch64-manylinux_2_36",
             modules=("ai_edge_litert.interpreter", "onnxruntime"),
+        ),
+        Machine(
+            name="armv7",
+            debian="armhf",
+            emulator="qemu-arm",
+            cpu="cortex-a7",
+            elf=(1, 0x28),
+            modules=("tflite_runtime.interpreter",),
+            packages=("numpy",),
         ),
     )
 }
@@ -97,12 +107,16 @@ def foreign(name: str, tell: Callable[[str], None]) -> Foreign:
         DebianMissing: programs cannot be fetched here.
         WheelsMissing: the runtimes cannot be.
     """
-    machine = MACHINES[userland(name).arch]
-    tree = system(Debian(_SUITE, machine.debian, _SYSTEM), tell) / "root"
+    land = userland(name)
+    machine = MACHINES[land.arch]
+    packages = (*_SYSTEM, *(f"python3-{package}" for package in machine.packages))
+    whole = system(Debian(_SUITE, machine.debian, packages), tell) / "root"
+    less = tuple(package for package in packages if package not in land.without)
+    tree = system(Debian(_SUITE, machine.debian, less), tell) / "root"
     program = f"usr/bin/{machine.emulator}"
     qemu = Debian(_EMULATOR_SUITE, debian.machine(), ("qemu-user",), (program,))
     emulator = system(qemu, tell) / "root" / program
-    python = _python(machine, tree, emulator, tell)
+    python = _python(machine, whole, emulator, tell)
     return Foreign(name, str(tree), str(emulator), python)
 
 
@@ -132,13 +146,14 @@ def _python(
     recipe = (file.read_text(), tree.parent.name)
     make = partial(_made, machine, file, tree, emulator)
     site = kept(f"runtimes-{machine.debian}", recipe, make, tell)
+    found = [path for path in site.iterdir() if path.name[0] not in "._"]
+    for package in machine.packages:
+        found += (tree / "usr/lib/python3/dist-packages").glob(f"{package}*")
     return DevicePython(
         prefix="/usr",
         executable=f"/usr/bin/python{_PYTHON}",
         version=_PYTHON,
-        packages=tuple(
-            (path.name, str(path)) for path in sorted(site.iterdir()) if path.name[0] not in "._"
-        ),
+        packages=tuple((path.name, str(path)) for path in sorted(found)),
         lacks=(),
     )
 
@@ -148,13 +163,17 @@ def _made(machine: Machine, file: Path, tree: Path, emulator: Path, site: Path) 
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
         raise WheelsMissing(machine.name, "this machine has no uv", "pip install uv")
-    where = ["--python-version", _PYTHON, "--python-platform", machine.platform]
-    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", *where]
-    _ran(machine, [uv, "pip", "install", *options, "--target", str(site), "-r", str(file)])
-    python = str(tree / f"usr/bin/python{_PYTHON}")
-    imports = "; ".join([_ALSO, *(f"import {module}" for module in machine.modules)])
-    env = {"PYTHONPATH": str(site), "QEMU_CPU": machine.cpu, "ORT_DISABLE_TELEMETRY": "1"}
-    _ran(machine, [str(emulator), "-L", str(tree), python, "-c", imports], env)
+    with TemporaryDirectory() as place:
+        python = Path(place, f"python{_PYTHON}")
+        real = shlex.join([str(emulator), "-L", str(tree), str(tree / "usr/bin" / python.name)])
+        python.write_text(f'#!/bin/sh\nQEMU_CPU={machine.cpu} exec {real} "$@"\n')
+        python.chmod(0o755)
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+        where = ["--python", str(python), "--target", str(site)]  # uv asks it what it can load
+        _ran(machine, [uv, "pip", "install", *options, *where, "-r", str(file)])
+        imports = "; ".join([_ALSO, *(f"import {module}" for module in machine.modules)])
+        env = {"PYTHONPATH": str(site), "ORT_DISABLE_TELEMETRY": "1"}
+        _ran(machine, [str(python), "-c", imports], env)
 
 
 def _ran(machine: Machine, argv: list[str], env: dict[str, str] | None = None) -> None:

@@ -173,9 +173,13 @@ def fixtures(kind: Kind, tier: str, cpu: str) -> dict[str, bytes]:
     return {path: text.encode() for path, text in texts.items()}
 
 
-def commands(kind: Kind, *, real: bool) -> dict[str, bytes]:
-    """The fixture commands of a kind: name → script; a `real` machine says itself what it is."""
-    scripts = {} if real else {"uname": _UNAME}
+def commands(kind: Kind, kernel: str = "") -> dict[str, bytes]:
+    """The fixture commands of a kind: name → script.
+
+    Args:
+        kernel: the machine type that ``uname`` is to say; the kernel's own word if empty.
+    """
+    scripts = {"uname": _UNAME.replace("MACHINE", kernel)} if kernel else {}
     if kind.family is Family.PI:
         scripts["vcgencmd"] = _VCGENCMD
     if kind.family is Family.JETSON:
@@ -224,10 +228,10 @@ _TEGRA = (
 )
 
 _UNAME = """#!/bin/sh
-# Lab fixture, not the board's own: says aarch64 where the host's machine type would stand.
+# Lab fixture, not the board's own: says MACHINE where the host's machine type would stand.
 case "$*" in
--m) echo aarch64 ;;
-*) /bin/uname "$@" | sed "s/$(/bin/uname -m)/aarch64/g" ;;
+-m) echo MACHINE ;;
+*) /bin/uname "$@" | sed "s/$(/bin/uname -m)/MACHINE/g" ;;
 esac
 """
 

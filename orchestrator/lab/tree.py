@@ -36,7 +36,9 @@ def furnish(root: Path, spec: Spec, device: DeviceSpec, tier: str) -> None:
     python = foreign.python if foreign else spec.python
     files = _fixtures(spec, device, tier)
     put(root, {path: text for path, text in files.items() if not path.startswith("proc/")})
-    put(root / OWN / "bin", commands(KINDS[device.profile], real=bool(foreign)), mode=0o755)
+    (root / OWN / "bin").mkdir(parents=True, exist_ok=True)
+    kernel = USERLANDS[device.userland].kernel or ("" if foreign else "aarch64")
+    put(root / OWN / "bin", commands(KINDS[device.profile], kernel), mode=0o755)
     (root / OWN / "pyvenv.cfg").write_text(python.pyvenv_cfg)
     for name in ("python3", "python") if USERLANDS[device.userland].python else ():
         link = root / OWN / "bin" / name

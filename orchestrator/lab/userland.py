@@ -31,6 +31,7 @@ class Userland:
     """One set of programs. `tools` is ``host`` for a whole system's, or the one that is all.
 
     `arch` is Debian's name of another architecture, of which that system is; empty for this machine.
+    `without` are packages that it lacks, `kernel` is what ``uname`` says where that is another one.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Userland:
     server: str = "sshd"
     python: bool = True
     arch: str = ""
+    without: tuple[str, ...] = ()
+    kernel: str = ""
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -75,11 +78,24 @@ USERLANDS = {
             "adb", "toybox and mksh alone, Python, and adbd for a server", "toybox", "mksh", "adbd"
         ),
         Userland("aarch64", "Debian for arm64, run by an emulator", arch="arm64"),
+        Userland(
+            "aarch64-minimal",
+            "Debian for arm64 without the C++ library that runtimes load",
+            arch="arm64",
+            without=("libstdc++6",),
+        ),
+        Userland("armv7", "Debian for armhf, run by an emulator", arch="armhf"),
+        Userland(
+            "armv7-on-aarch64",
+            "Debian for armhf, and a kernel that says aarch64",
+            arch="armhf",
+            kernel="aarch64",
+        ),
     )
 }
 
 
-ARCHS = {"aarch64": "aarch64"}
+ARCHS = {"aarch64": "aarch64", "armv7": "armv7"}
 """What people call an architecture → the userland of it."""
 
 

@@ -8,7 +8,8 @@ use_runtimes() { m=$root/runtimes; }
 bundle_look() { # bundle_look PYTHON: what its Python is, what there is, and how much room
     use_runtimes
     while [ ! -d "$m" ]; do m=${m%/*}; [ -n "$m" ] || m=/; done
-    say free "$(available -k)"
+    available -k
+    say free "$free"
     for file in /lib/ld-musl-*.so.1 /system/bin/linker /system/bin/linker64; do
         [ -e "$file" ] && say linker "${file##*/}"
     done
@@ -30,7 +31,7 @@ bundle_begin() { # bundle_begin NAME OWNER LEASE_S NEED_KIB: the lease, no lefto
     part=$m/.part-$1 have=0
     [ -d "$part" ] && have=$(du -sk "$part") && have=${have%%[!0-9]*}
     [ -d "$part" ] && hashes "$part"
-    free=$(available -k)
+    available -k
     [ "$((free + have))" -ge "$4" ] ||
         refuse disk-space "needs $4 KiB, and $((free + have)) KiB are free: $(df_words)"
 }

@@ -63,7 +63,8 @@ limits() { # what is left: more memory, or more disk, would be taken from what s
         case $key in MemAvailable: | SwapFree:) left=$((left + value)) ;; esac
     done </proc/meminfo
     [ "$left" -gt 0 ] || left=unlimited
-    blocks=$(available -k) # of 512 bytes: half of it
+    available -k
+    blocks=$free # of 512 bytes: half of it
     if [ "${#blocks}" -gt 6 ]; then blocks=200000; fi
 }
 

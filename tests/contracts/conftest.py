@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from orchestrator.lab.errors import LabError, NoTierWorks, SshdMissing
+from orchestrator.lab.errors import DebianMissing, NoTierWorks, SshdMissing, UserlandMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.transport.adb import AdbTransport
 from orchestrator.transport.login import Address
@@ -58,7 +58,7 @@ def phone_lab(
     lab = Lab(site, site / "inventory")
     try:
         lab.up(1, userlands=("adb",))
-    except LabError as error:
+    except (SshdMissing, UserlandMissing, NoTierWorks, DebianMissing) as error:
         missing("adb", error)
     yield lab
     lab.down()

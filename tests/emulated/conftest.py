@@ -1,11 +1,14 @@
 """Devices of another architecture, and a site that gives them real models."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 import pytest
@@ -13,10 +16,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # for `from digits import …`
 from digits import write
 
-from orchestrator.lab.errors import LabError
+from orchestrator.lab.errors import DebianMissing, NoTierWorks, SshdMissing, WheelsMissing
 from orchestrator.lab.lab import Lab
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
+GROUPS = "groups: {jetson-group: {}, pi-group: {}, phone-group: {}, canary: {}}\n"
+LACKS = (SshdMissing, NoTierWorks, DebianMissing, WheelsMissing)
+"""What a machine may lack; anything else is a failure."""
 WORDS = {
     "digits-tflite": {"target": "pi-group", "1.0": "tflite-as-is", "2.0": "tflite-int8"},
     "digits-onnx": {"target": "jetson-group", "1.0": "onnx-float32", "2.0": "onnx-int8"},
@@ -34,6 +40,21 @@ class Site:
     @property
     def inventory(self) -> Path:
         return self.folder / "inventory" / "main"
+
+    def begin(self) -> None:
+        """Write what a site has before there are devices."""
+        self.inventory.mkdir(parents=True)
+        (self.inventory / "devices.yaml").write_text(GROUPS)
+        (self.folder / "playbooks").mkdir()
+        (self.folder / "fleet.toml").write_text('inventory = "inventory/main"\nplaybook = "all"\n')
+        (self.folder / "playbooks/all.yaml").write_text(
+            "name: all\nwaves:\n  - {name: all, size: all, max_failed: 0}\n"
+        )
+
+    def take(self, built: "Site") -> None:
+        """Take over the catalog of another site, and what was built of it."""
+        for part in ("inventory/main", ".fleet"):
+            shutil.copytree(built.folder / part, self.folder / part, dirs_exist_ok=True)
 
     def run(self, *words: str, expected: int = 0) -> str:
         """A `fleet` command as a user types it; what it says."""
@@ -67,8 +88,8 @@ class Site:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def offer(self, version: str) -> None:
-        """Describe and build a version of both models."""
+    def offer(self, version: str, needs: Mapping[str, object] = MappingProxyType({})) -> None:
+        """Describe and build a version of both models; what their variants need."""
         entries = {}
         for name, words in WORDS.items():
             kind = name.removeprefix("digits-")
@@ -78,7 +99,7 @@ class Site:
                 "target": words["target"],
                 "preprocessing": {"scale": 1 / 16},
                 "data": {use: f"data/{kind}-{use}.npz" for use in ("calibration", "evaluation")},
-                "variants": [words[version]],
+                "variants": {words[version]: dict(needs)},
             }
         (self.inventory / "models.yaml").write_text(json.dumps({"models": entries}))
         self.run("build")
@@ -90,26 +111,38 @@ def site(
 ) -> Iterator[Site]:
     """Two emulated aarch64 devices, jetson-01 and pi-01, as `fleet lab up` makes them."""
     folder = tmp_path_factory.mktemp("emulated")
+    with emulated(folder, ("aarch64", "aarch64"), "aarch64", missing) as made:
+        yield made
+
+
+@contextmanager
+def emulated(
+    folder: Path, userlands: tuple[str, ...], tier: str, missing: Callable[..., NoReturn]
+) -> Iterator[Site]:
+    """A site with a device of each of some userlands."""
     made = Site(folder, Lab(folder, folder / "inventory" / "main"))
-    (folder / "playbooks").mkdir()
-    (folder / "fleet.toml").write_text('inventory = "inventory/main"\nplaybook = "all"\n')
-    (folder / "playbooks/all.yaml").write_text(
-        "name: all\nwaves:\n  - {name: all, size: all, max_failed: 0}\n"
-    )
+    made.begin()
     try:
-        made.lab.up(2, userlands=("aarch64",))
-    except LabError as error:
-        missing("aarch64", error)
-    (made.inventory / "devices.yaml").write_text(
-        "groups: {jetson-group: {}, pi-group: {}, canary: {}}\n"
-    )
+        made.lab.up(len(userlands), userlands=userlands)
+    except LACKS as error:
+        missing(tier, error)
     yield made
     made.lab.down()
 
 
+@pytest.fixture(scope="session")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A site without devices: two trained nets, version 1.0 of both built."""
+    folder = tmp_path_factory.mktemp("catalog")
+    made = Site(folder, Lab(folder, folder / "inventory" / "main"))
+    made.begin()
+    write(made.inventory)
+    made.offer("1.0")
+    return made
+
+
 @pytest.fixture(scope="module")
-def built(site: Site) -> Site:
-    """The site with two trained nets in its catalog, version 1.0 of both built."""
-    write(site.inventory)
-    site.offer("1.0")
+def built(site: Site, catalog: Site) -> Site:
+    """The site with that catalog."""
+    site.take(catalog)
     return site

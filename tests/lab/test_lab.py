@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.lab import lab as lab_module
-from orchestrator.lab import sshd
+from orchestrator.lab import making, sshd
 from orchestrator.lab.errors import AddressesTaken, BootFailed, LabError, NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.lab.linux import born, children
@@ -191,7 +190,7 @@ def test_without_sshd_the_hint_names_the_package(tmp_path, monkeypatch):
 
 
 def test_when_no_tier_works_every_attempt_is_told_with_how_it_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr(lab_module, "find_sshd", lambda: "/bin/false")
+    monkeypatch.setattr(making, "find_sshd", lambda: "/bin/false")
 
     with pytest.raises(NoTierWorks) as refused:
         Lab(tmp_path, tmp_path / "inventory").up(1)
@@ -205,7 +204,7 @@ def test_a_device_that_ends_while_booting_is_told_with_its_last_words(tmp_path, 
     fake = tmp_path / "sshd"
     fake.write_text("#!/bin/sh\n[ $1 = -t ] || { echo out of luck >&2; exit 1; }\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(lab_module, "find_sshd", lambda: str(fake))
+    monkeypatch.setattr(making, "find_sshd", lambda: str(fake))
     lab = Lab(tmp_path, tmp_path / "inventory")
 
     with pytest.raises(BootFailed, match="pi-01 ended: out of luck"):

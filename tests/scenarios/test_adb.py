@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 from conftest import Site
 
-from orchestrator.lab.errors import LabError
+from orchestrator.lab.errors import DebianMissing, NoTierWorks, SshdMissing, UserlandMissing
 from orchestrator.lab.lab import Lab
 
 PHONE = "pi-01"
@@ -24,7 +24,7 @@ def phones(
     lab = Lab(folder, folder / "inventory")
     try:
         lab.up(2, userlands=("adb",))
-    except LabError as error:
+    except (SshdMissing, UserlandMissing, NoTierWorks, DebianMissing) as error:
         missing("adb", error)
     yield lab
     lab.down()
