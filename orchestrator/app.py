@@ -11,6 +11,7 @@ from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget
 from orchestrator.field import Field
+from orchestrator.foundry import Foundry
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.selection import select
 from orchestrator.rollout.desire import Known, assigned, to_deploy, to_roll_back
@@ -93,7 +94,12 @@ class Fleet:
     @cached_property
     def workshop(self) -> Workshop:
         """Everything that makes artifacts and tells about them."""
-        return Workshop(self.site)
+        return Workshop(self.site, self.foundry.compiler)
+
+    @cached_property
+    def foundry(self) -> Foundry:
+        """What is built on devices and build hosts."""
+        return Foundry(self.site, self.field)
 
     def collect(self, *, unused_days: float = 30.0, dry_run: bool = False) -> "Garbage":
         """Remove from the store what neither the lock, a device nor the cache needs."""
@@ -333,7 +339,7 @@ class Fleet:
     def _meant(self, models: Sequence[str]) -> list[tuple[Model, frozenset[str]]]:
         """The models named, or all, each with the names of the devices it is meant for."""
         return [
-            (model, frozenset(device.name for device in self.select(model.target)))
+            (model, frozenset(d.name for d in self.select(model.target) if not d.build_host))
             for model in (self.site.model(name) for name in models or self.site.models)
         ]
 

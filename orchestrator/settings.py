@@ -1,15 +1,24 @@
 """Flag > environment > fleet.toml > default; each value knows where it came from."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import BadInput, FleetError, nearest
 
 FILE = "fleet.toml"
-_DEFAULTS: Mapping[str, str] = {"inventory": "inventory/demo", "playbook": "canary", "jobs": "0"}
+_DEFAULTS: Mapping[str, str] = {
+    "inventory": "inventory/demo",
+    "playbook": "canary",
+    "jobs": "0",
+    "edgetpu_compiler": "",
+}
+_COMMANDS = ("edgetpu_compiler",)
+"""Settings that are a command: a list of words, or one text with the words quoted as in a shell."""
 
 
 class NoSite(FleetError):
@@ -35,6 +44,18 @@ class Settings:
 
     def __getitem__(self, key: str) -> str:
         return self.values[key].value
+
+    def command(self, key: str) -> tuple[str, ...]:
+        """The words of a command; none where it is not set.
+
+        Raises:
+            BadInput: a quotation mark in it is never closed.
+        """
+        try:
+            return tuple(shlex.split(self[key]))
+        except ValueError as error:
+            file = self.values[key].source
+            raise BadInput(f"{key!r} is {self[key]!r}: {error}".lower(), file=file) from error
 
     @property
     def state(self) -> Path:
@@ -88,6 +109,8 @@ def load(site: Path, environment: Mapping[str, str] = os.environ) -> Settings:
                 file=str(file),
                 hint=f"known keys: {', '.join(_DEFAULTS)}",
             )
+        if key in _COMMANDS and _words(value):
+            continue
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise BadInput(f"{key!r} is {value!r}: should be text or a number", file=str(file))
     values = {}
@@ -96,7 +119,13 @@ def load(site: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         if environment.get(variable):
             values[key] = Setting(environment[variable], f"${variable}")
         elif key in written:
-            values[key] = Setting(str(written[key]), str(file))
+            value = written[key]
+            text = shlex.join(value) if isinstance(value, list) else str(value)
+            values[key] = Setting(text, str(file))
         else:
             values[key] = Setting(default, "default")
     return Settings(site, values)
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)

@@ -8,6 +8,7 @@ from orchestrator.artifact.dominance import marked
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
 from orchestrator.catalog.ladder import ladders
 from orchestrator.catalog.model import Model
+from orchestrator.catalog.variant import Variant
 from orchestrator.errors import NotFound
 from orchestrator.site import Site
 
@@ -16,16 +17,28 @@ if TYPE_CHECKING:
     from orchestrator.build.anatomy import Anatomy
     from orchestrator.build.builder import Builder, BuildEvent
     from orchestrator.build.collection import Garbage
+    from orchestrator.build.edgetpu import Compiler
+    from orchestrator.build.store import Store
     from orchestrator.build.verification import Compared
     from orchestrator.catalog.variant import Format as Form
     from orchestrator.web.report import Sensed
 
 
 class Workshop:
-    """What is built for one site. Heavy parts are imported when used."""
+    """What is built for one site. Heavy parts are imported when used.
 
-    def __init__(self, site: Site) -> None:
-        self.site, self.settings = site, site.settings
+    `find` finds the Edge TPU's compiler, which may be on a device.
+    """
+
+    def __init__(self, site: Site, find: "Callable[[], Compiler | None]") -> None:
+        self.site, self.settings, self._find = site, site.settings, find
+
+    @property
+    def store(self) -> "Store":
+        """The bytes of everything that was built."""
+        from orchestrator.build.store import Store
+
+        return Store(self.settings.state / "store")
 
     def build(
         self,
@@ -50,7 +63,7 @@ class Workshop:
         def made(model: Model, wanted: Collection[str] | None) -> LockedModel:
             seen = partial(watch, model.name)
             built = builder.build(model, variants=wanted, force=force, watch=seen)
-            self._keep(model, built)
+            self.keep(model, built)
             return built
 
         for model in [self.site.model(name) for name in names or self.site.models]:
@@ -66,19 +79,31 @@ class Workshop:
         self, jobs: int | None = None, deadline_s: float = 900.0, *, trust: bool = False
     ) -> "Builder":
         from orchestrator.build.builder import Builder
-        from orchestrator.build.store import Store
 
-        state = self.settings.state
         return Builder(
             self.settings.inventory,
-            Store(state / "store"),
-            state / "build",
+            self.store,
+            self.settings.state / "build",
             jobs=jobs,
             deadline_s=deadline_s,
             trust=trust,
+            find=self._find,
         )
 
-    def _keep(self, model: Model, built: LockedModel) -> None:
+    def with_parents(
+        self, model: Model, variants: Sequence[Variant], deadline_s: float
+    ) -> LockedModel:
+        """Two artifacts of each name: what a variant is compiled of, and then the variant itself.
+
+        The lock is left alone.
+        """
+        parents = [Variant(name=each.name, **dict(each.parent or each)) for each in variants]
+        both = (model.model_copy(update={"variants": tuple(v)}) for v in (parents, variants))
+        builder = self._builder(deadline_s=deadline_s)
+        made, compiled = (builder.build(each) for each in both)
+        return compiled.model_copy(update={"artifacts": (*made.artifacts, *compiled.artifacts)})
+
+    def keep(self, model: Model, built: LockedModel) -> None:
         """Put what was built into the lock, and mark what is dominated now."""
         merged = self.site.lock().merged(built)
         whole = merged.find(model.name)
@@ -136,7 +161,6 @@ class Workshop:
     def anatomy(self, named: str) -> "tuple[LockedArtifact, Anatomy]":
         """Take one artifact apart, named as ``MODEL:VARIANT``."""
         from orchestrator.build.anatomy import inspect
-        from orchestrator.build.store import Store
 
         name, _, variant = named.partition(":")
         locked = self.locked(name)
@@ -145,7 +169,7 @@ class Workshop:
             known = [f"{name}:{a.variant}" for a in locked.artifacts if a.sha256]
             raise NotFound("artifact", named, known)
         self.contents(artifact.sha256)
-        file = Store(self.settings.state / "store").path(artifact.sha256)
+        file = self.store.path(artifact.sha256)
         anatomy = inspect(file, artifact.format)
         return artifact, anatomy.model_copy(update={"size_bytes": artifact.whole_bytes})
 
@@ -213,6 +237,4 @@ class Workshop:
 
     def contents(self, digest: str) -> bytes:
         """The bytes behind a digest of a manifest."""
-        from orchestrator.build.store import Store
-
-        return Store(self.settings.state / "store").read(digest)
+        return self.store.read(digest)

@@ -21,6 +21,12 @@ WHOLE = ("build", "faults", "demo", "zoo", "lab", "emulated")
 """Folders whose tests share a lab or what was built once, and so one process; longest first."""
 
 
+@pytest.fixture(scope="session")
+def doubles() -> Path:
+    """Test doubles of programs that cannot be had here, under the programs' own names."""
+    return HERE / "doubles"
+
+
 def required(tier: str, why: FleetError | str) -> NoReturn:
     """Skip loudly, or fail where the tier is required: ``FLEET_LAB_REQUIRE=aarch64,adb``."""
     said = f"{why.message}; {why.hint}" if isinstance(why, FleetError) else why

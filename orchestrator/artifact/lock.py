@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from orchestrator.artifact.compilation import Compilation, Engine
 from orchestrator.artifact.golden import GoldenSet
 from orchestrator.artifact.manifest import Manifest, ReleaseFile
 from orchestrator.artifact.mixture import Mixture
@@ -15,13 +16,15 @@ from orchestrator.catalog.model import Limits, Model, Preprocessing
 from orchestrator.catalog.pruning import Sparsity
 from orchestrator.catalog.variant import Format, Variant
 from orchestrator.errors import BadInput
+from orchestrator.inventory.hardware import Hardware
 from orchestrator.values import Name, Sha256, Value, canonical, sha256
 
 
 class Status(StrEnum):
     """What became of a variant in the builder.
 
-    A `dominated` one is good enough, but another accepted one is both faster and better.
+    A `dominated` one is good enough, but another accepted one is both faster and better. One
+    `on-device` has an artifact for each kind of hardware: its engines.
     """
 
     ACCEPTED = "accepted"
@@ -29,6 +32,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
     FAILED = "failed"
     UNBUILDABLE = "unbuildable"
+    ON_DEVICE = "on-device"
 
 
 class LockedFile(Value):
@@ -44,7 +48,8 @@ class LockedArtifact(Value):
     `key` is the digest of everything the bytes depend on: source, recipe, data, tool versions.
     A variant that failed or cannot be built here has no bytes and says why. `weights` is the
     second file of a format that keeps them apart from the graph (OpenVINO), `sparsity` what
-    pruning achieved, where the variant is pruned, `mixture` what the search for a mixed one found.
+    pruning achieved, where the variant is pruned, `mixture` what the search for a mixed one found,
+    `compilation` how a maker's compiler made it. `engines` are what was built of it on devices.
     """
 
     variant: Name
@@ -59,6 +64,8 @@ class LockedArtifact(Value):
     golden: GoldenSet | None = None
     mixture: Mixture | None = Field(default=None, exclude_if=lambda value: value is None)
     sparsity: Sparsity | None = Field(default=None, exclude_if=lambda value: value is None)
+    compilation: Compilation | None = Field(default=None, exclude_if=lambda value: value is None)
+    engines: tuple[Engine, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -69,6 +76,51 @@ class LockedArtifact(Value):
     def whole_bytes(self) -> int:
         """The size of the files that the runtime loads."""
         return self.size_bytes + (self.weights.size_bytes if self.weights else 0)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digests of all bytes that are named."""
+        made: tuple[LockedArtifact | Engine, ...] = (self, *self.engines)
+        goldens = {each.golden.sha256 for each in made if each.golden}
+        logs = {each.compilation.log for each in made if each.compilation}
+        files = {each.sha256 for each in self.engines if each.sha256}
+        return frozenset({*self.parts, *files, *goldens, *logs})
+
+    def engine(self, hardware: Hardware) -> Engine | None:
+        """The engine for some hardware, whatever became of it."""
+        return next((each for each in self.engines if each.hardware == hardware), None)
+
+    def on(self, hardware: Hardware | None, build: str) -> "LockedArtifact":
+        """What this is for some hardware: itself, or the engine that stands for it there.
+
+        Args:
+            build: the command that would build an engine where there is none.
+        """
+        if self.status is not Status.ON_DEVICE:
+            return self
+        engine = self.engine(hardware) if hardware else None
+        if engine is None:
+            because = f"no engine for this hardware yet: {build}"
+            return self.model_copy(update={"because": because})
+        return self.model_copy(
+            update={
+                "status": Status.ACCEPTED if engine.accepted else Status.REJECTED,
+                "because": engine.because,
+                "sha256": engine.sha256,
+                "size_bytes": engine.size_bytes,
+                "figures": engine.figures,
+                "golden": engine.golden,
+                "compilation": engine.compilation,
+            }
+        )
+
+    def with_engines_of(self, old: "LockedArtifact | None") -> "LockedArtifact":
+        """The same, with what was built of the same inputs on other hardware."""
+        if old is None or old.key != self.key:
+            return self
+        kept = [each for each in old.engines if self.engine(each.hardware) is None]
+        every = sorted([*kept, *self.engines], key=lambda each: str(each.hardware))
+        return self.model_copy(update={"engines": tuple(every)})
 
 
 class LockedModel(Value):
@@ -90,9 +142,13 @@ class LockedModel(Value):
     def digests(self) -> frozenset[str]:
         """The digests of all bytes that are named."""
         named = {self.labels.sha256} if self.labels else set()
-        for each in self.artifacts:
-            named |= {*each.parts, *({each.golden.sha256} if each.golden else ())}
-        return frozenset(named)
+        return frozenset(named.union(*(each.digests for each in self.artifacts)))
+
+    def on(self, device: str, hardware: Hardware | None) -> "LockedModel":
+        """What it is for one device: where engines are built, the one for its hardware."""
+        build = f"fleet build {self.name} --on {device}"
+        artifacts = tuple(each.on(hardware, build) for each in self.artifacts)
+        return self.model_copy(update={"artifacts": artifacts})
 
     def manifest(self, variant: str) -> Manifest:
         """The release that stands for an accepted variant."""
@@ -142,7 +198,10 @@ class Lock(Value):
         kept: tuple[LockedArtifact, ...] = ()
         if old and _made_of(old) == _made_of(model):
             kept = tuple(a for a in old.artifacts if model.artifact(a.variant) is None)
-        artifacts = tuple(sorted([*kept, *model.artifacts], key=lambda a: a.variant))
+        made = [
+            a.with_engines_of(old.artifact(a.variant) if old else None) for a in model.artifacts
+        ]
+        artifacts = tuple(sorted([*kept, *made], key=lambda a: a.variant))
         rest = [m for m in self.models if m.name != model.name]
         whole = model.model_copy(update={"artifacts": artifacts})
         return Lock(models=tuple(sorted([*rest, whole], key=lambda m: m.name)))
@@ -195,6 +254,8 @@ def _offer(variant: Variant, model: Model, locked: LockedModel | None) -> Offer:
     if locked.version != model.version:
         was = f"built for version {locked.version}, and the catalog says {model.version}"
         return Offer(variant, artifact.figures, blocked=f"{was}: run fleet build {model.name}")
+    if artifact.status is Status.ON_DEVICE:
+        return Offer(variant, artifact.figures, blocked=artifact.because)
     if artifact.status is not Status.ACCEPTED:
         return Offer(variant, artifact.figures, blocked=f"{artifact.status}: {artifact.because}")
     return Offer(variant, artifact.figures)

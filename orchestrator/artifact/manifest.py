@@ -20,6 +20,7 @@ class ReleaseFile(Value):
         "model.onnx",
         "model.ort",
         "model.xml",
+        "model.engine",
         "model.bin",
         "labels.txt",
         "preprocessing.json",

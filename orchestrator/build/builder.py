@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from orchestrator.artifact.lock import LockedArtifact, LockedFile, LockedModel, Status
 from orchestrator.artifact.mixture import Block
-from orchestrator.build import onnx2tf
+from orchestrator.build import edgetpu, onnx2tf
 from orchestrator.build.cache import Cache, Digests, Failure, Meanings
 from orchestrator.build.failures import BadGolden, code_inside
 from orchestrator.build.impossible import impossible
@@ -26,7 +26,7 @@ from orchestrator.build.source_files import (
     source_sha256,
 )
 from orchestrator.build.store import Store
-from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION
+from orchestrator.build.verdict import NO_CALIBRATION, NO_EVALUATION, ON_DEVICE
 from orchestrator.build.workers import Room, Workers, cores_here, memory_here
 from orchestrator.catalog.model import Model
 from orchestrator.catalog.variant import Format, Precision, Recipe, Variant
@@ -75,7 +75,8 @@ class Builder:
     `catalog` is the folder of models.yaml; `work` (``<site>/.fleet/build``) holds records, logs
     and scratch. TensorFlow and its like are imported in worker processes only; at most `jobs`
     run at once (default: one a core), no more than memory bears, none longer than `deadline_s`.
-    Code inside a model (a Lambda layer) is refused unless its maker is trusted: `trust`.
+    Code inside a model (a Lambda layer) is refused unless its maker is trusted: `trust`. `find`
+    finds the Edge TPU's compiler, where something is to be compiled.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class Builder:
         jobs: int | None = None,
         deadline_s: float = 900.0,
         trust: bool = False,
+        find: edgetpu.Find = edgetpu.nowhere,
     ) -> None:
+        self._find = find
         self._catalog, self._store, self._work = catalog.resolve(), store, work.resolve()
         self._jobs, self._deadline_s, self._trust = jobs or cores_here(), deadline_s, trust
         self._cache = Cache(self._work / "cache", store)
@@ -236,6 +239,8 @@ class Builder:
         """The artifact where nothing has to be made: cached, or not to be made at all."""
         if because := impossible(order.ingredients, variant.recipe):
             return absent(order, variant, Status.UNBUILDABLE, because)
+        if variant.format is Format.TENSORRT:
+            return absent(order, variant, Status.ON_DEVICE, ON_DEVICE.format(model=model.name))
         if variant.precision.calibrated and order.ingredients.calibration is None:
             return absent(order, variant, Status.REJECTED, NO_CALIBRATION)
         if variant.precision.searched and order.ingredients.evaluation is None:
@@ -257,7 +262,7 @@ class Builder:
             return
         news: queue.SimpleQueue[BuildEvent | BaseException] = queue.SimpleQueue()
         workers = self._workers()
-        making = Making(order, self._cache, self._store, workers, force)
+        making = Making(order, self._cache, self._store, workers, force, self._find)
 
         def one(variant: Variant) -> None:
             began = time.monotonic()

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from orchestrator.artifact.compilation import Compilation
 from orchestrator.artifact.golden import GoldenSet
-from orchestrator.artifact.lock import LockedFile
+from orchestrator.artifact.lock import LockedFile, Status
 from orchestrator.artifact.mixture import Block, Mixture
 from orchestrator.build.jobs import Identified
 from orchestrator.build.store import Store, file_sha256
@@ -29,11 +30,13 @@ class Conversion(Value):
     max_abs_diff: float | None = None
     sparsity: Sparsity | None = None
     mixture: Mixture | None = None
+    compilation: Compilation | None = None
 
     @property
     def digests(self) -> frozenset[str]:
-        """The digests of all its bytes."""
-        return frozenset({self.sha256, *({self.weights.sha256} if self.weights else ())})
+        """The digests of all its bytes, a compiler's words among them."""
+        log = {self.compilation.log} if self.compilation else set()
+        return frozenset({self.sha256, *({self.weights.sha256} if self.weights else ()), *log})
 
 
 class Sensitivity(Value):
@@ -53,10 +56,11 @@ class Measurement(Value):
 
 
 class Failure(Value):
-    """A step that would fail in the same way again; `log` is below the site."""
+    """A step that did not go well, and what that makes of the variant; `log` is below the site."""
 
     kind: Literal["failure"] = "failure"
     because: str
+    status: Status = Status.FAILED
     log: str = ""
 
 

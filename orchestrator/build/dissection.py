@@ -30,6 +30,10 @@ def dissected(file: Path, form: Format) -> Anatomy:
             return of_ort(file)
         case Format.OPENVINO:
             return of_openvino(file)
+        case Format.EDGETPU:
+            return anatomy.of_tflite(file).model_copy(update={"format": form})
+        case Format.TENSORRT:
+            raise ValueError("an engine can be read by the TensorRT it was built with alone")
 
 
 def of_ort(file: Path) -> Anatomy:

@@ -27,7 +27,8 @@ _UNUSED_GROUPS = ("optimizer", "optimizer_weights", "seed_generator")
 def identify(job: Identify) -> Identified:
     """What a job's source is; raises what reading it raises."""
     source = Path(job.source)
-    forms = [form for form in Format if form.suffix == source.suffix.lower()]
+    kind = source.suffix.lower()
+    forms = [form for form in Format if form.suffix == kind and not form.compiled]
     return Identified(
         digest=semantic_sha256(source),
         legacy=nature.legacy(source),

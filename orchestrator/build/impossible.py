@@ -7,6 +7,8 @@ from orchestrator.catalog.variant import Format, Precision, Recipe
 
 def impossible(made_of: Ingredients, recipe: Recipe) -> str:
     """Why a recipe cannot be followed; empty where it can."""
+    if recipe.format.compiled and recipe.parent is not None:
+        return impossible(made_of, recipe.parent)
     own = {".tflite": Format.TFLITE, ".onnx": Format.ONNX}.get(made_of.suffix)
     if recipe.precision is Precision.AS_IS:
         if own is recipe.format and not recipe.pruning:

@@ -26,7 +26,7 @@ def locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> Lo
     if isinstance(conversion, Failure) or isinstance(measurement, Failure):
         failure = conversion if isinstance(conversion, Failure) else measurement
         assert isinstance(failure, Failure)
-        return absent(order, variant, Status.FAILED, failure.because)
+        return absent(order, variant, failure.status, failure.because)
     figures = measurement.figures
     reference = variant.recipe == variant.recipe.reference
     if reference:
@@ -34,18 +34,20 @@ def locked(model: Model, order: Order, variant: Variant, outcome: Outcome) -> Lo
     status, because = verdict(model.acceptance, figures, reference=reference)
     if status is Status.ACCEPTED and measurement.golden is None:
         status, because = Status.FAILED, f"no golden cases: {measurement.no_golden}"
-    mixture = conversion.mixture
+    mixture, compilation = conversion.mixture, conversion.compilation
+    words = (mixture.words if mixture else "", compilation.words if compilation else "", because)
     return LockedArtifact(
         variant=variant.name,
         key=measurement_key(order.ingredients, variant.recipe),
         status=status,
-        because="; ".join(each for each in (mixture.words if mixture else "", because) if each),
+        because="; ".join(each for each in words if each),
         format=variant.format,
         mixture=mixture,
         sha256=conversion.sha256,
         size_bytes=conversion.size_bytes,
         weights=conversion.weights,
         sparsity=conversion.sparsity,
+        compilation=compilation,
         figures=figures,
         golden=measurement.golden,
     )

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.build import edgetpu
 from orchestrator.build.cache import Cache, Conversion, Failure, Measurement, Record, Sensitivity
+from orchestrator.build.edgetpu_golden import renamed
 from orchestrator.build.jobs import (
     Convert,
     Measure,
@@ -67,6 +69,7 @@ class Making:
     store: Store
     workers: Workers
     force: bool
+    find: edgetpu.Find = edgetpu.nowhere
     _fresh: dict[str, Record] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
@@ -101,6 +104,8 @@ class Making:
         parent = recipe.parent
         if parent is None:
             record = self._once(key, lambda: self._converted(recipe, at))
+        elif recipe.format.compiled:
+            record = self._once(key, lambda: self._compiled(recipe, parent, at))
         elif recipe.precision.searched:
             record = self._once(key, lambda: self._mixed(recipe, parent, at))
         else:
@@ -191,6 +196,15 @@ class Making:
         record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
         return said(record, made.sparsity), lasting
 
+    def _compiled(self, recipe: Recipe, parent: Recipe, at: At) -> tuple[Record, bool]:
+        at(f"waits for {parent}")
+        made = self._conversion(parent, at)
+        if isinstance(made, Failure):
+            return Failure(because=f"{parent} failed: {made.because}", log=made.log), False
+        at("compile")
+        record = edgetpu.compiled(self.store, made.sha256, self.find, self.workers.deadline_s)
+        return said(record, made.sparsity), isinstance(record, Conversion)
+
     def _sensed(self, recipe: Recipe, at: At) -> tuple[Record, bool]:
         parent = recipe.parent or recipe.reference
         made = self._conversion(parent, at)
@@ -228,7 +242,23 @@ class Making:
         record, lasting = kept(self.store, *self._run(recipe, "make", job, at))
         return said(record, made.sparsity), lasting
 
+    def _as_parent(
+        self, parent: Recipe, artifact: Conversion, at: At
+    ) -> tuple[Measurement | Failure, bool]:
+        """What was measured of the artifact that was compiled; latencies are not its own."""
+        record = self.made(parent, at).measurement
+        if isinstance(record, Failure):
+            return record, False
+        own = {"size_bytes": artifact.size_bytes, "p50_ms": None, "p95_ms": None}
+        golden, compilation = record.golden, artifact.compilation
+        if golden is not None and compilation is not None:
+            golden = renamed(self.store, golden, compilation.made_of, artifact.sha256)
+        figures = record.figures.model_copy(update=own)
+        return record.model_copy(update={"figures": figures, "golden": golden}), True
+
     def _measured(self, recipe: Recipe, artifact: Conversion, at: At) -> tuple[Record, bool]:
+        if recipe.format.compiled and recipe.parent is not None:
+            return self._as_parent(recipe.parent, artifact, at)
         reference = self._conversion(recipe.reference, at)
         if isinstance(reference, Failure):
             return Failure(because=f"{recipe.reference} failed: {reference.because}"), False

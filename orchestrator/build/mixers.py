@@ -65,8 +65,8 @@ def mixer(form: Format, float_model: Path, calibration: SampleSet, scratch: Path
             return TfliteMixer(float_model, calibration)
         case Format.ONNX:
             return OnnxMixer(float_model, calibration, scratch)
-        case Format.ORT | Format.OPENVINO:
-            raise ValueError(f"{form} is made from ONNX, which is where precisions are mixed")
+        case Format.ORT | Format.OPENVINO | Format.EDGETPU | Format.TENSORRT:
+            raise ValueError(f"{form} is made of another format, where precisions are mixed")
         case _:
             assert_never(form)
 

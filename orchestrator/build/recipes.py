@@ -87,6 +87,8 @@ def conversion_key(ingredients: Ingredients, recipe: Recipe) -> str:
     Raises:
         MissingTool: a library for it is not installed.
     """
+    if recipe.format.compiled and recipe.parent is not None:
+        return digest(("compile", conversion_key(ingredients, recipe.parent), recipe))
     tools = _making_tools(ingredients, recipe)
     return _key("make", _used(_made_from(ingredients, recipe), recipe), recipe, tools)
 
@@ -190,8 +192,14 @@ def provenance(ingredients: Ingredients, recipe: Recipe) -> str:
 
 
 def measurement_key(ingredients: Ingredients, recipe: Recipe) -> str:
-    """The digest of making and measuring an artifact: the key in the lock."""
+    """The digest of making and measuring an artifact: the key in the lock.
+
+    What is compiled is proved by the golden cases of what it is compiled of. The compiler's version
+    is not known before it runs, and is no part of it.
+    """
     made = conversion_key(ingredients, recipe)
+    if recipe.format.compiled and recipe.parent is not None:
+        return digest(("compiled", made, measurement_key(ingredients, recipe.parent)))
     judged_by = ingredients.model_copy(
         update={
             "calibration": None,

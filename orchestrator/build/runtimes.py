@@ -74,6 +74,8 @@ def opened(model: Path, form: Format, weights: Path | None = None) -> Session:
             return OnnxSession(model, ort_format=True)
         case Format.OPENVINO:
             return OpenvinoSession(model, weights)
+        case Format.EDGETPU | Format.TENSORRT:
+            raise ValueError(f"{form} runs on its own hardware alone")
 
 
 class TfliteSession:

@@ -9,6 +9,7 @@ NO_CALIBRATION = (
     "no calibration data: name some under data.calibration (100 real samples are enough)"
 )
 NO_EVALUATION = "no evaluation data to judge it by: name some under data.evaluation"
+ON_DEVICE = "it is built where it runs: fleet build {model} --on DEVICE"
 NOT_JUDGED = "not judged: there is no evaluation data"
 
 

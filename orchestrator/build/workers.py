@@ -97,7 +97,7 @@ class Workers:
         _remove_orphans(work)
         self._scratch = Path(tempfile.mkdtemp(dir=work, prefix=f"scratch-{os.getpid()}-"))
         self._room = room
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
@@ -140,9 +140,9 @@ class Workers:
         with log.open("wb") as output:
             process = self._started(folder, output.fileno())
             try:
-                status = process.wait(self._deadline_s)
+                status = process.wait(self.deadline_s)
             except subprocess.TimeoutExpired:
-                return self._failed(log, f"took longer than {self._deadline_s:g} s")
+                return self._failed(log, f"took longer than {self.deadline_s:g} s")
             finally:
                 _kill(process)
                 with self._lock:

@@ -145,7 +145,7 @@ def assign(
     if not fits:
         return Refusal(others=others)
     table = _table([offer for offer, _ in fits], objective, profile, facts)
-    ranked = sorted(fits, key=lambda fit: _rank(fit[0], table))
+    ranked = sorted(fits, key=lambda fit: _rank(fit[0], objective, table))
     (best, runtime), rest = ranked[0], ranked[1:]
     measured = _measure(best, objective, table)
     alone = f"the only one that fits ({measured})"
@@ -184,7 +184,7 @@ def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | s
     variant = offer.variant
     arch = facts.userland_arch if facts and facts.arch else profile.arch
     ram_mib = facts.ram_mib if facts and facts.ram_mib else profile.ram_mib
-    if offer.blocked:
+    if offer.blocked and not _foreign(variant, profile):
         return offer.blocked
     if variant.archs and arch not in variant.archs:
         return f"runs on {', '.join(variant.archs)}, and this is {arch}"
@@ -208,6 +208,12 @@ def _lacks_neon(arch: str, facts: Facts | None) -> bool:
         return False
     known = bool(facts and facts.cpu_features)
     return "neon" not in facts.instructions if facts and known else arch.startswith("armv6")
+
+
+def _foreign(variant: Variant, profile: Profile) -> bool:
+    """Whether it is compiled for hardware that devices of this kind do not have, built or not."""
+    able = runtime_for(variant.format, profile, None)
+    return variant.format.compiled and not isinstance(able, Runtime)
 
 
 _Table: TypeAlias = Mapping[str, tuple[float, str]]
@@ -261,12 +267,18 @@ def _score(figures: Figures) -> str:
     return f"{figures.metric} {figures.value:.4g}"
 
 
-def _rank(offer: Offer, table: _Table) -> tuple[float, float, str]:
+def _rank(offer: Offer, objective: Objective, table: _Table) -> tuple[float, float, str]:
     size = float(offer.figures.size_bytes) if offer.figures else float("inf")
-    first, _ = table.get(offer.variant.name, (float("inf"), ""))
+    # where latencies are not known beside each other, what was compiled for the device comes first
+    compiled = objective is Objective.LATENCY and offer.variant.format.compiled
+    unknown = 0.0 if compiled else float("inf")
+    first, _ = table.get(offer.variant.name, (unknown, ""))
     return first, size, offer.variant.name
 
 
 def _measure(offer: Offer, objective: Objective, table: _Table) -> str:
-    _, words = table.get(offer.variant.name, (0.0, ""))
-    return words or ("not built" if objective is Objective.SIZE else f"{objective} not measured")
+    if offer.variant.name in table:
+        return table[offer.variant.name][1]
+    if objective is Objective.LATENCY and offer.variant.format.compiled:
+        return "compiled for its hardware, and latency not measured yet"
+    return "not built" if objective is Objective.SIZE else f"{objective} not measured"

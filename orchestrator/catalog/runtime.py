@@ -108,6 +108,30 @@ class InPython:
 
 
 @dataclass(frozen=True, slots=True)
+class OnAccelerator:
+    """An accelerator with the software of its maker, which are several things on a device."""
+
+    runtime: Runtime
+    needs: str
+
+    def refusal(self, profile: Profile, facts: Facts | None) -> str:
+        """One of them is not there, or Python to try it with."""
+        if facts is None:
+            return ""
+        if facts.lacks(self.runtime) or facts.python:
+            return facts.lacks(self.runtime)
+        return f"{self.runtime.value} is tried with Python, and there is none: a runner: would do"
+
+    def trial(self, device: Device) -> Trial:
+        """smoke.py loads the driver into an interpreter, or has trtexec compute."""
+        return Imported()
+
+    def reading(self, said: str) -> Printed:
+        """Nothing: smoke.py measures, or reads what trtexec says."""
+        return Printed()
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkModel:
     """TensorFlow Lite's own program: proves that a model loads and runs and how fast, nothing else."""
 
@@ -195,6 +219,13 @@ ADAPTERS: Mapping[Runtime, Adapter] = {
             "openvino",
             "openvino",
             least=(2023, 1),
+        ),
+        OnAccelerator(
+            Runtime.EDGETPU,
+            "an Edge TPU, libedgetpu.so.1, and Python with ai-edge-litert or tflite-runtime, and numpy",
+        ),
+        OnAccelerator(
+            Runtime.TENSORRT, "a Jetson with TensorRT and its `trtexec`, and Python with numpy"
         ),
         Native(),
         BenchmarkModel(),

@@ -17,16 +17,29 @@ class Format(StrEnum):
     ONNX = "onnx"
     ORT = "ort"
     OPENVINO = "openvino"
+    EDGETPU = "edgetpu"
+    TENSORRT = "tensorrt"
 
     @property
     def suffix(self) -> str:
         """The file suffix, dot included. OpenVINO's weights lie beside it, in a ``.bin``."""
-        return ".xml" if self is Format.OPENVINO else f".{self.value}"
+        return _SUFFIXES.get(self.value, f".{self.value}")
 
     @property
     def translated(self) -> bool:
         """Whether it says in other words what an ONNX artifact says."""
         return self in (Format.ORT, Format.OPENVINO)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a maker's own compiler turns another artifact into it, for one sort of hardware.
+
+        It computes what that artifact computes, and is held to that one's golden cases.
+        """
+        return self in (Format.EDGETPU, Format.TENSORRT)
+
+
+_SUFFIXES = {"openvino": ".xml", "edgetpu": ".tflite", "tensorrt": ".engine"}
 
 
 class Precision(StrEnum):
@@ -83,12 +96,17 @@ class Recipe(Value):
         """
         if self.precision is Precision.AS_IS:
             return self._with()
+        if self.format.compiled and self.parent is not None:
+            return self.parent.reference
         form = Format.ONNX if self.format.translated else self.format
         return Recipe(format=form, precision=Precision.FLOAT32)
 
     @property
     def parent(self) -> "Recipe | None":
         """The artifact it is made from; None where it is made from the source itself."""
+        if self.format.compiled:
+            form, precision = COMPILED[self.format, self.precision]
+            return self._with(format=form, precision=precision)
         if self.format.translated:
             halved = self.precision is Precision.FLOAT16  # while it is written
             precision = Precision.FLOAT32 if halved else self.precision
@@ -106,11 +124,22 @@ class Recipe(Value):
         return f"{self.format}-{self.precision}{pruned}"
 
 
+COMPILED: dict[tuple[Format, Precision], tuple[Format, Precision]] = {
+    (Format.EDGETPU, Precision.INT8): (Format.TFLITE, Precision.INT8_IO),
+    (Format.TENSORRT, Precision.FLOAT32): (Format.ONNX, Precision.FLOAT32),
+    (Format.TENSORRT, Precision.FLOAT16): (Format.ONNX, Precision.FLOAT16),
+    (Format.TENSORRT, Precision.INT8): (Format.ONNX, Precision.INT8_SYMMETRIC),
+}
+"""What is compiled → what of. Precisions are in what is compiled, so that all of TensorRT 8 to 11,
+of which the last knows no other way, are told the same."""
+
 RUNS: dict[Format, tuple[Runtime, ...]] = {
     Format.TFLITE: (Runtime.LITERT, Runtime.TFLITE_RUNTIME, Runtime.BENCHMARK_MODEL),
     Format.ONNX: (Runtime.ONNXRUNTIME,),
     Format.ORT: (Runtime.ONNXRUNTIME,),
     Format.OPENVINO: (Runtime.OPENVINO,),
+    Format.EDGETPU: (Runtime.EDGETPU,),
+    Format.TENSORRT: (Runtime.TENSORRT,),
 }
 """Which runtimes can run a format; a site's own runner says for itself what it runs."""
 
@@ -135,6 +164,7 @@ BUILDABLE: dict[str, Recipe] = {
         Recipe(format=Format.OPENVINO, precision=Precision.INT8),
         Recipe(format=Format.TFLITE, precision=Precision.MIXED),
         Recipe(format=Format.ONNX, precision=Precision.MIXED),
+        *(Recipe(format=form, precision=precision) for form, precision in COMPILED),
         Recipe(format=Format.TFLITE, precision=Precision.AS_IS),
         Recipe(format=Format.ONNX, precision=Precision.AS_IS),
     )

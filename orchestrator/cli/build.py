@@ -86,6 +86,14 @@ def build(
         bool,
         typer.Option("--trust", help="Run code that models hold (Lambda layers); else refused."),
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="TARGET",
+            help="Build on these devices what can only be built there: TensorRT engines.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Also write a page: table and charts.")
     ] = None,
@@ -104,6 +112,9 @@ def build(
     limits is kept and shown as rejected, and is never assigned to a device; neither is one that
     another beats in both latency and accuracy (dominated). Exit status 1: a variant failed, or
     with --verify, bytes differ.
+
+    With --on, engines are built once for each kind of hardware among the devices, proved there
+    against ONNX Runtime's outputs, and used by every device of the same kind.
     """
     with opened(site, output) as (fleet, screen):
         if ladder and variant:
@@ -113,6 +124,11 @@ def build(
             )
         if verify:
             _verify(fleet, screen, models, variant, jobs, trust=trust)
+        if on is not None:
+            from orchestrator.cli.engines import build_on
+
+            names = models or []
+            leave(build_on(fleet, screen, on, names, variant, deadline_s=deadline, force=force))
         from orchestrator.artifact.lock import Status
 
         if not fleet.site.models:

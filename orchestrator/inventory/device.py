@@ -32,7 +32,8 @@ class Device(Value):
 
     Paths are relative to the site; `storage_root` is on the device and may begin with ``~/``.
     `via` names the device through which this one is reached: a gateway, or jump host. A phone on
-    adb has a `serial` (what ``adb devices`` calls it) where it has no address, and no user.
+    adb has a `serial` (what ``adb devices`` calls it) where it has no address, and no user. A
+    `build_host` has tools that compile models for others, and gets none itself.
     """
 
     name: Name
@@ -53,6 +54,7 @@ class Device(Value):
     storage_root: StorageRoot = "~/.fleet"
     via: Name | None = None
     link: Link = Link.AUTO
+    build_host: bool = False
     emulated: bool = False
 
     @model_validator(mode="after")

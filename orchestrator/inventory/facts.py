@@ -109,5 +109,32 @@ class Facts(Value):
         return throttling(self.throttled)
 
     def version_of(self, runtime: Runtime) -> str | None:
-        """The installed version of a runtime, or None where it is not installed."""
+        """The installed version of a runtime, or None where it is not installed.
+
+        TensorRT's is that of its library. An Edge TPU's is that of its driver's library, where the
+        accelerator itself and a TFLite interpreter to load it into are there as well.
+        """
+        if runtime is Runtime.TENSORRT:
+            return self.software_version("tensorrt")
+        if runtime is Runtime.EDGETPU:
+            return None if self.lacks(runtime) else self.software_version("libedgetpu")
         return next((r.version for r in self.runtimes if r.name is runtime), None)
+
+    def software_version(self, name: str) -> str | None:
+        """The version of a piece of software, or None where it is not there."""
+        return next((each.version for each in self.software if each.name == name), None)
+
+    def lacks(self, runtime: Runtime) -> str:
+        """What of a runtime of several parts is not there; empty for those of one part."""
+        if runtime is Runtime.TENSORRT and self.software_version("tensorrt") is None:
+            return f"{runtime.value} is not installed"
+        if runtime is not Runtime.EDGETPU:
+            return ""
+        if "edgetpu" not in self.accelerators:
+            return "no Edge TPU is on its buses"
+        if self.software_version("libedgetpu") is None:
+            return "libedgetpu is not installed on the device"
+        able = (Runtime.LITERT, Runtime.TFLITE_RUNTIME)
+        if not any(each.name in able for each in self.runtimes):
+            return "an Edge TPU needs litert or tflite-runtime, and neither is installed"
+        return ""

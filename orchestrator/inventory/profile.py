@@ -28,6 +28,8 @@ class Runtime(StrEnum):
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+    EDGETPU = "edgetpu"
+    TENSORRT = "tensorrt"
     NATIVE = "native"
     BENCHMARK_MODEL = "benchmark_model"
 

@@ -56,7 +56,8 @@ class Runner(Value):
         AfterValidator(_is_command),
     ]
     formats: Annotated[
-        tuple[Literal["tflite", "onnx", "ort", "openvino"], ...], Field(min_length=1)
+        tuple[Literal["tflite", "onnx", "ort", "openvino", "edgetpu", "tensorrt"], ...],
+        Field(min_length=1),
     ]
 
     @property

@@ -11,6 +11,7 @@ from orchestrator.catalog.reading import Reading
 from orchestrator.catalog.runtime import runtime_for
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
+from orchestrator.inventory.hardware import hardware
 from orchestrator.inventory.profile import Profile, Runtime
 from orchestrator.inventory.runner import Proof
 from orchestrator.rollout.observation import Installed, Observation, Unobserved
@@ -34,7 +35,7 @@ class Known:
 
 def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
     """The variant of a model that suits a device best, or why none does."""
-    measured = measured_offers(model, known.lock.find(model.name), known.readings)
+    measured = measured_offers(model, _locked(model, device, facts, known), known.readings)
     offered = _offered(device, known.profiles[device.profile], known.proof)
     return assign(measured, offered, facts, known.objective)
 
@@ -56,6 +57,12 @@ def measured_offers(
     )
 
 
+def _locked(model: Model, device: Device, facts: Facts | None, known: Known) -> LockedModel | None:
+    """What is built of a model for a device."""
+    locked = known.lock.find(model.name)
+    return locked.on(device.name, hardware(facts) if facts else None) if locked else None
+
+
 def to_deploy(
     wanted: Iterable[tuple[Model, Device]], seen: Mapping[str, Observation], known: Known
 ) -> tuple[Wish, ...]:
@@ -67,7 +74,7 @@ def _deployed(model: Model, device: Device, seen: Observation, known: Known) -> 
     if isinstance(seen, Unobserved):
         return unreachable(seen, model.name)
     choice = assigned(model, device, seen.facts, known)
-    locked = known.lock.find(model.name)
+    locked = _locked(model, device, seen.facts, known)
     if isinstance(choice, Refusal) or locked is None:
         return Skip(
             device=device.name,

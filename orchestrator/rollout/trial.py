@@ -9,6 +9,7 @@ from orchestrator.catalog.assignment import eligible
 from orchestrator.catalog.model import Model
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
+from orchestrator.inventory.hardware import hardware
 from orchestrator.inventory.profile import Profile, Runtime
 from orchestrator.rollout.observation import Observation, Observed, Unobserved
 from orchestrator.rollout.plan import Skip, Why, unreachable
@@ -50,9 +51,10 @@ def turns(
             found.append(unreachable(observation, model.name))
             continue
         facts = observation.facts
-        fits, others = eligible(offers(model, locked), profiles[device.profile], facts)
+        here = locked.on(device.name, hardware(facts))
+        fits, others = eligible(offers(model, here), profiles[device.profile], facts)
         trials = tuple(
-            Trial(device.name, locked.manifest(offer.variant.name), runtime)
+            Trial(device.name, here.manifest(offer.variant.name), runtime)
             for offer, runtime in fits
         )
         why = "; ".join(f"{each.variant}: {each.because}" for each in others)

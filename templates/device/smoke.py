@@ -18,7 +18,7 @@ import time
 # NumPy only compares here: one thread for its BLAS saves a third of a second of starting many.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-SUFFIXES = {"openvino": "xml"}
+SUFFIXES = {"openvino": "xml", "edgetpu": "tflite", "tensorrt": "engine"}
 MAX_RUNS, MAX_TIMED_S = 50, 2.0
 KEPT = {"stdout": 3000, "stderr": 5000, "dmesg": 2500}
 """How much of each is evidence, in bytes from its end."""
@@ -219,7 +219,7 @@ def failed(because, **more):
 def child(folder, runtime):
     import resource
 
-    sys.path[:0] = bundles(runtime)
+    sys.path[:0] = bundles("litert" if runtime == "edgetpu" else runtime)
     import numpy
 
     with open(os.path.join(folder, "manifest.json")) as file:
@@ -236,10 +236,12 @@ def child(folder, runtime):
     report = compare(numpy, run, inputs, wanted, allowed, manifest["cases"], again)
     report.update(runtime="%s %s" % (runtime, version), load_ms=round(load_ms, 3))
     if report["passed"]:
-        times = timed(run, {name: numpy.asarray(values[0]) for name, values in inputs.items()})
+        sample = {name: numpy.asarray(values[0]) for name, values in inputs.items()}
+        times = run.timed(sample) if hasattr(run, "timed") else timed(run, sample)
         report.update(p50_ms=round(times[len(times) // 2], 4))
         report.update(p95_ms=round(times[int(len(times) * 0.95)], 4))
-    report["rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
+    kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN  # trtexec is a process of its own
+    report["rss_mib"] = round(max(resource.getrusage(k).ru_maxrss for k in kinds) / 1024.0, 1)
     return within(report, manifest["limits"])
 
 
@@ -333,12 +335,15 @@ def within(report, limits):
     return report
 
 
-def open_tflite(module):
+def open_tflite(module, *libraries):
     def opened(model):
         from importlib import import_module
 
-        interpreter = import_module(module + ".interpreter").Interpreter(
-            model_path=model, num_threads=1
+        tflite = import_module(module + ".interpreter")
+        interpreter = tflite.Interpreter(
+            model_path=model,
+            num_threads=1,
+            experimental_delegates=[tflite.load_delegate(name) for name in libraries],
         )
         signatures = interpreter.get_signature_list()
         if len(signatures) == 1:
@@ -355,6 +360,15 @@ def open_tflite(module):
             return {name: interpreter.get_tensor(index) for name, index in outs.items()}
 
         return run, version(module.replace("_", "-"))
+
+    return opened
+
+
+def on_accelerator(name):
+    def opened(model):
+        import accelerators  # beside this file; not needed for anything else
+
+        return getattr(accelerators, name)(model, open_tflite)
 
     return opened
 
@@ -401,6 +415,8 @@ OPEN = {
     "tflite-runtime": open_tflite("tflite_runtime"),
     "onnxruntime": open_onnx,
     "openvino": open_openvino,
+    "edgetpu": on_accelerator("open_edgetpu"),
+    "tensorrt": on_accelerator("open_tensorrt"),
 }
 
 if __name__ == "__main__":

@@ -26,8 +26,12 @@ ALL = (
 )
 
 
-MADE = tuple(name for name, recipe in BUILDABLE.items() if recipe.precision is not Precision.AS_IS)
-"""Every variant of a Keras model: it cannot be taken as it is."""
+MADE = tuple(
+    name
+    for name, recipe in BUILDABLE.items()
+    if recipe.precision is not Precision.AS_IS and not recipe.format.compiled
+)
+"""Every variant of a Keras model that is made here: it cannot be taken as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,11 @@ from orchestrator.catalog.variant import BUILDABLE, DEFAULT, RUNS, Format, Preci
 from orchestrator.values import canonical
 
 SMOKE = Path(__file__).parents[2] / "templates/device/smoke.py"
-MADE = {name: r for name, r in BUILDABLE.items() if r.precision is not Precision.AS_IS}
+MADE = {
+    name: recipe
+    for name, recipe in BUILDABLE.items()
+    if recipe.precision is not Precision.AS_IS and not recipe.format.compiled
+}
 OTHERS = tuple(name for name in MADE if name not in DEFAULT)
 QUANTIZED = tuple(name for name, recipe in MADE.items() if recipe.precision.integers)
 

@@ -59,6 +59,7 @@ def test_the_wheel_holds_what_devices_databases_and_inventories_need(wheel):
         "orchestrator/templates/device/facts.sh",
         "orchestrator/templates/device/runtimes.py",
         "orchestrator/templates/device/smoke.py",
+        "orchestrator/templates/device/accelerators.py",
         "orchestrator/templates/device/relay.py",
         "orchestrator/templates/site/fleet.toml",
         "orchestrator/ledger/migrations/env.py",

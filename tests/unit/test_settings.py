@@ -69,6 +69,7 @@ def test_the_environment_stands_over_the_file_and_that_over_the_default(tmp_path
         "inventory": Setting("inventory/main", str(site / "fleet.toml")),
         "playbook": Setting("fast", "$FLEET_PLAYBOOK"),
         "jobs": Setting("0", "default"),
+        "edgetpu_compiler": Setting("", "default"),
     }
 
 
@@ -86,6 +87,27 @@ def test_everything_fleet_writes_lies_below_the_site(tmp_path):
     assert settings["jobs"] == "3"
 
 
+@pytest.mark.parametrize(
+    "written_as", ['["podman", "run", "my image"]', "\"podman run 'my image'\""]
+)
+def test_a_command_is_a_list_of_words_or_one_text_quoted_as_in_a_shell(tmp_path, written_as):
+    site = written(tmp_path, f"edgetpu_compiler = {written_as}\n")
+
+    assert load(site, {}).command("edgetpu_compiler") == ("podman", "run", "my image")
+    assert load(site, {"FLEET_EDGETPU_COMPILER": "/opt/c"}).command("edgetpu_compiler") == (
+        "/opt/c",
+    )
+
+
+def test_a_command_whose_quotes_are_not_closed_is_refused(tmp_path):
+    site = written(tmp_path, 'edgetpu_compiler = "podman \'run"\n')
+
+    with pytest.raises(BadInput) as caught:
+        load(site, {}).command("edgetpu_compiler")
+
+    assert "no closing quotation" in caught.value.message
+
+
 def refusal(folder) -> tuple[str, str]:
     with pytest.raises(BadInput) as caught:
         load(folder, {})
@@ -96,7 +118,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path):
     message, hint = refusal(written(tmp_path, 'playbok = "canary"\n'))
 
     assert message == "unknown key 'playbok'; did you mean 'playbook'?"
-    assert hint == "known keys: inventory, playbook, jobs"
+    assert hint == "known keys: inventory, playbook, jobs, edgetpu_compiler"
 
 
 def test_broken_toml_names_its_line(tmp_path):

@@ -298,3 +298,23 @@ def test_the_smoke_test_imports_nothing_a_device_might_not_have():
     names = {alias.name for node in top for alias in node.names}
     assert names <= set(sys.stdlib_module_names)
     assert "numpy" not in names
+
+
+@pytest.mark.parametrize(
+    ("runtime", "because"),
+    [
+        ("edgetpu", "RuntimeError: the Edge TPU's driver libedgetpu.so.1 does not load: "),
+        ("tensorrt", "RuntimeError: trtexec is neither on PATH nor in /usr/src/tensorrt/bin"),
+    ],
+)
+def test_what_an_accelerator_lacks_is_the_last_word(runtime, because):
+    pytest.importorskip("ai_edge_litert.interpreter")
+    model = CHECKOUT / "orchestrator" / "selftest" / "data" / "add_one.tflite"
+    code = f"import smoke; smoke.OPEN[{runtime!r}]({str(model)!r})"
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=FILE.parent, capture_output=True, text=True
+    )
+
+    (said,) = (line for line in done.stderr.splitlines() if line.startswith("RuntimeError"))
+    assert said.startswith(because)

@@ -1,0 +1,84 @@
+"""Runs on the device: what smoke.py needs to run models on an Edge TPU or in TensorRT.
+
+Python 3.6 and later; needs numpy, and a TFLite interpreter or trtexec.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import numpy
+
+
+def open_edgetpu(model, open_tflite):
+    """The Edge TPU's driver, in whichever interpreter there is."""
+    from importlib.util import find_spec
+
+    modules = [name for name in ("ai_edge_litert", "tflite_runtime") if find_spec(name)]
+    if not modules:
+        raise RuntimeError("an Edge TPU needs ai-edge-litert or tflite-runtime")
+    try:
+        run, found = open_tflite(modules[0], "libedgetpu.so.1")(model)
+    except OSError as error:
+        because = "the Edge TPU's driver libedgetpu.so.1 does not load: %s" % error
+        raise RuntimeError(because) from error
+    except ValueError as error:
+        if "delegate" not in str(error):
+            raise
+        because = "no Edge TPU answers: is it plugged in, and may this user use it?"
+        raise RuntimeError(because) from error
+    return run, "with %s %s" % (modules[0], found)
+
+
+def open_tensorrt(model, _open_tflite):
+    """trtexec, a process for each inference; it times itself, without what starting it costs."""
+    path = os.environ.get("PATH", "") + os.pathsep + "/usr/src/tensorrt/bin"
+    tool = shutil.which("trtexec", path=path)
+    if tool is None:
+        raise RuntimeError("trtexec is neither on PATH nor in /usr/src/tensorrt/bin")
+
+    def run(inputs):
+        return trtexec(tool, model, inputs, "--iterations=1", "--warmUp=0", "--duration=0")[0]
+
+    def timed_by_itself(inputs, seconds=2.0):
+        duration = "--duration=%d" % max(1, round(seconds))  # whole seconds
+        said = trtexec(tool, model, inputs, "--warmUp=500", duration, "--percentile=95")[1]
+        line = [line for line in said.splitlines() if "] Latency: min" in line][-1]
+        median, most = [
+            float(line.partition(name)[2].lstrip(" =").split()[0])
+            for name in ("median", "percentile(95%)")
+        ]
+        return [median, median, most]  # as `timed` would put them in order
+
+    run.timed = timed_by_itself
+    return run, "by trtexec"
+
+
+def trtexec(tool, model, inputs, *options):
+    """One run of it: the outputs by name, and what it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = []
+        for number, (name, value) in enumerate(sorted(inputs.items())):
+            file = os.path.join(folder, "in%d" % number)
+            value.tofile(file)
+            pairs.append("%s:%s" % ("'%s'" % name if set(name) & set(":,") else name, file))
+        out = os.path.join(folder, "out.json")
+        words = ["--loadEngine=" + model, "--loadInputs=" + ",".join(pairs)]
+        words += ["--exportOutput=" + out, *options]
+        done = subprocess.run([tool, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = done.stdout.decode("utf-8", "replace")
+        if done.returncode or "&&&& PASSED" not in said:
+            errors = [line for line in said.splitlines() if "[E]" in line]
+            raise RuntimeError("trtexec failed: %s" % [*errors, "it said nothing"][0])
+        with open(out) as file:
+            text = re.sub(r"(?<![\"\w])-?(nan|inf)\b", "NaN", file.read())
+    arrays = {
+        each["name"]: numpy.array(each["values"], "float64").reshape(
+            [int(size) for size in each["dimensions"].split("x") if size]
+        )
+        for each in json.loads(text)
+    }
+    return arrays, said
