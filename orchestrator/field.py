@@ -151,7 +151,7 @@ class Field:
         from orchestrator.deploy.hands import Scripts
 
         shell = ("device.sh", "facts.sh", "run.sh", "bundle.sh")
-        python = ("runtimes.py", "smoke.py", "relay.py", "bundle.py")
+        python = ("runtimes.py", "smoke.py", "measure.py", "relay.py", "bundle.py")
         names = (*shell, *python)
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 

@@ -1,56 +1,163 @@
-"""What programs print about a model that they ran → latency and memory; a parser for each kind of text."""
+"""What was measured of variants on devices, and which of it may be compared."""
 
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orchestrator.values import Sha256, Value
+
+
+class Means(StrEnum):
+    """How a figure came about on a device, the better ones first."""
+
+    PROFILE = "fleet profile"
+    SMOKE = "smoke test"
+
+
+class Condition(Value):
+    """How a device was at one moment; None where it does not say.
+
+    `temperature_c` is that of the hottest zone, `clock_mhz` that of the fastest core, `throttling`
+    what a Raspberry Pi's firmware says is slowing it down.
+    """
+
+    temperature_c: float | None = None
+    clock_mhz: float | None = None
+    throttling: tuple[str, ...] | None = None
+
+
+class Measurement(Value):
+    """One variant, measured on one device by `fleet profile`.
+
+    `sha256` is that of the model file, `runtime` the program and its version. `load_ms` is from
+    importing the runtime until the model is open, `first_ms` the inference after that. The others
+    are of `runs` inferences one after the other for `seconds`; `slowdown` is the median of their
+    last quarter by that of their first. `value` is the `metric` over `samples` of the evaluation
+    data, of which `data` is the digest of the labels.
+    """
+
+    at: datetime
+    model: str
+    variant: str
+    sha256: Sha256
+    device: str
+    profile: str
+    fingerprint: str
+    runtime: str
+    power_mode: str | None = None
+    emulated: str | None = None
+    load_ms: float
+    first_ms: float
+    p50_ms: float
+    p95_ms: float
+    runs: int
+    seconds: float
+    slowdown: float
+    rss_mib: float
+    before: Condition = Condition()
+    after: Condition = Condition()
+    metric: str | None = None
+    value: float | None = None
+    samples: int = 0
+    data: str = ""
+
+    @property
+    def reading(self) -> "Reading":
+        """What a variant is chosen by."""
+        return Reading(
+            means=Means.PROFILE,
+            fingerprint=self.fingerprint,
+            profile=self.profile,
+            emulated=self.emulated is not None,
+            at=self.at,
+            p50_ms=self.p50_ms,
+            p95_ms=self.p95_ms,
+            rss_mib=self.rss_mib,
+            metric=self.metric,
+            value=self.value,
+            samples=self.samples,
+            data=self.data,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a program said of itself: milliseconds of single inferences, memory in MiB."""
+    """The newest figures of one variant by some means on one class of hardware."""
 
-    p50_ms: float | None = None
+    means: Means
+    fingerprint: str
+    profile: str
+    at: datetime
+    p50_ms: float
     p95_ms: float | None = None
-    load_ms: float | None = None
     rss_mib: float | None = None
+    emulated: bool = False
+    metric: str | None = None
+    value: float | None = None
+    samples: int = 0
+    data: str = ""
+
+    @property
+    def source(self) -> str:
+        """By what means, and when."""
+        return f"{self.means}, {self.at:%Y-%m-%d}"
+
+    @property
+    def score(self) -> float | None:
+        """What variants are ranked by: the metric, higher is better."""
+        return -self.value if self.value is not None and self.metric == "mse" else self.value
 
 
-_NUMBER = r"([0-9.]+(?:e[+-]?[0-9]+)?)"
-_LONE = re.compile(rf"Inference timings in us:.* Init: {_NUMBER}.*Inference \(avg\): {_NUMBER}")
-_OLD = re.compile(rf"Average inference timings in us:.* Init: {_NUMBER}, no stats: {_NUMBER}")
-_RUNS = re.compile(rf"count=[0-9]+ first=.* median={_NUMBER} p95={_NUMBER}")
-_MEMORY = re.compile(rf"emory footprint.*\(MB\).*overall={_NUMBER}")
+@dataclass(frozen=True, slots=True)
+class Class:
+    """What a device's figures are looked for by; `fingerprint` is empty where it was never asked."""
+
+    fingerprint: str
+    profile: str
+    emulated: bool = False
 
 
-def benchmarked(said: str) -> Reading:
-    """What TensorFlow Lite's ``benchmark_model`` printed, on either stream.
+Readings = Mapping[str, Sequence[Reading]]
+"""By the name of a variant: everything that was measured of it."""
 
-    Its summary has been ``Inference timings in us: Init: …, … Inference (avg): …`` since 2.2,
-    and ``Average inference timings in us: … no stats: …`` before; memory came with the first, as a
-    delta from the tool's start. Where it prints a median, of the runs after the warm-up, that is
-    the p50, and where it does not, the average stands for it.
+
+def comparable(given: Readings, of: Class) -> tuple[str, dict[str, Reading]]:
+    """The readings to compare, one a variant, and where they were taken; nothing where none are.
+
+    All are of one fingerprint and by the same means: profiles of the device's own class, then its
+    smoke tests, then those of one other class of the same profile, the last measured first.
     """
-    summary = _LONE.search(said) or _OLD.search(said)
-    if summary is None:
-        return Reading()
-    runs = [*_RUNS.finditer(said)]
-    memory = _MEMORY.search(said)
-    return Reading(
-        p50_ms=float(runs[-1][1] if runs else summary[2]) / 1e3,
-        p95_ms=float(runs[-1][2]) / 1e3 if runs else None,
-        load_ms=float(summary[1]) / 1e3,
-        rss_mib=float(memory[1]) if memory else None,
+    for means in Means:
+        if found := _complete(given, means, of.fingerprint):
+            return "this hardware", found
+    kin = (
+        reading
+        for readings in given.values()
+        for reading in readings
+        if (reading.profile, reading.emulated) == (of.profile, of.emulated)
     )
+    newest = sorted(kin, key=lambda reading: (reading.at, reading.fingerprint), reverse=True)
+    for means in Means:
+        for fingerprint in dict.fromkeys(reading.fingerprint for reading in newest):
+            if found := _complete(given, means, fingerprint):
+                return f"a {of.profile}", found
+    return "", {}
 
 
-def told(said: str) -> Reading:
-    """Lines ``inference_ms=1.25`` and ``rss_mib=40`` of a site's own program, from all golden cases."""
-    times = sorted(_values("inference_ms", said))
-    return Reading(
-        p50_ms=times[len(times) // 2] if times else None,
-        p95_ms=times[int(len(times) * 0.95)] if times else None,
-        rss_mib=max(_values("rss_mib", said), default=None),
-    )
+def judged(given: Readings, of: Class) -> dict[str, Reading]:
+    """The profiles of a device's own class, if each variant was judged on the same samples there."""
+    found = _complete(given, Means.PROFILE, of.fingerprint)
+    sets = {(each.metric, each.samples, each.data) for each in found.values()}
+    return found if len(sets) == 1 and all(r.value is not None for r in found.values()) else {}
 
 
-def _values(key: str, said: str) -> list[float]:
-    return [float(each) for each in re.findall(rf"^{key}=([0-9]+(?:\.[0-9]+)?)\r?$", said, re.M)]
+def _complete(given: Readings, means: Means, fingerprint: str) -> dict[str, Reading]:
+    """One reading of every variant, or nothing at all."""
+    found = {
+        name: reading
+        for name, readings in given.items()
+        for reading in readings
+        if reading.means is means and reading.fingerprint == fingerprint
+    }
+    return found if len(found) == len(given) else {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from orchestrator.catalog.reading import Reading, benchmarked, told
+from orchestrator.catalog.printed import Printed, benchmarked, told
 from orchestrator.catalog.variant import RUNS, Format
 from orchestrator.errors import FleetError
 from orchestrator.inventory.device import Device
@@ -71,7 +71,7 @@ class Adapter(Protocol):
         """How a smoke test is started."""
         ...
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Latency and memory, out of what a program printed; smoke.py reports its own."""
         ...
 
@@ -102,9 +102,9 @@ class InPython:
         """smoke.py imports it."""
         return Imported()
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Nothing: smoke.py measures."""
-        return Reading()
+        return Printed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class BenchmarkModel:
         words = ("benchmark_model", "--graph={model}", "--num_threads=1", "--max_secs=10")
         return Program(words, Proof.RUNS_ONLY)
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Its text, of any version."""
         return benchmarked(said)
 
@@ -161,7 +161,7 @@ class Native:
             raise NoRunner(device.name)
         return Program(device.runner.command, device.runner.proof)
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Lines ``inference_ms=`` and ``rss_mib=``, from every golden case."""
         return told(said)
 

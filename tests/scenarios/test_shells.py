@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `from pair import …`
+from pair import PAIR, offer_pair
+
 from orchestrator.app import Fleet
 from orchestrator.deploy.choice import There
 from orchestrator.deploy.deliver import deliver
@@ -20,6 +23,8 @@ from orchestrator.deploy.switch import there
 from orchestrator.field import Field
 from orchestrator.inventory.device import Device, Link
 from orchestrator.inventory.profile import Runtime
+from orchestrator.profiling import excerpts, profile
+from orchestrator.profiling import prepared as prepared_turns
 from orchestrator.rollout.drift import Finding
 from orchestrator.rollout.plan import Switch
 from orchestrator.transport.loopback import LoopbackTransport
@@ -136,6 +141,34 @@ def test_a_version_comes_goes_and_comes_back_under_every_shell(site, tools, tmp_
         "releases",
         "staging",
     ]
+
+
+def test_variants_are_measured_and_nothing_stays_under_every_shell(site, tools, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    offer_pair(site.folder)
+    fleet = HereFleet(site.folder, home, tools)
+    turns = prepared_turns(fleet, PAIR, "pi-01")
+    given, why = excerpts(fleet, PAIR, turns)
+
+    first = profile(fleet, turns, given, seconds=0.1)
+    left = [path.name for path in (home / ".fleet").iterdir()]
+    (deployed,) = fleet.execute(fleet.plan("pi-01", fleet.site.playbook("all"))).outcomes
+    second = profile(fleet, turns, given, seconds=0.1)
+
+    assert why == ()
+    assert [each.measurement and each.measurement.value for each in first] == [0.0, 1.0]
+    assert left == ["bin"]
+    assert all(each.measurement for each in second)
+    place = home / ".fleet" / PAIR
+    assert (place / "current").readlink().name == deployed.release
+    assert sorted(path.name for path in place.iterdir()) == [
+        "current",
+        "journal.ndjson",
+        "releases",
+        "staging",
+    ]
+    assert list((place / "staging").iterdir()) == []
 
 
 def test_a_switch_without_its_confirmation_goes_back_under_every_shell(site, tools, tmp_path):
