@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget
@@ -250,7 +251,8 @@ class Fleet:
         from orchestrator.deploy.execute import execute
 
         prints = {name: facts.fingerprint for name, facts in self.ledger.facts().items()}
-        self._refuse_missing_bytes(plan)
+        sent = {step.manifest for step in plan.switches if step.bytes_to_send}
+        self.refuse_missing_bytes(m for m in plan.manifests if m.sha256 in sent)
         self.ledger.close_dead_runs()
         run = self.ledger.begin(plan)
 
@@ -265,7 +267,7 @@ class Fleet:
 
         try:
             with self.field, Claim(self.settings.state / "controllers") as claim:
-                reach = self._reach(plan, claim, pace)
+                reach = self.reach(claim, pace, plan.playbook)
                 report = execute(plan, reach, record, watch=watch, refused=refused)
         except BaseException as error:
             self.ledger.end(run, "interrupted", type(error).__name__)
@@ -276,8 +278,10 @@ class Fleet:
 
     # --- the parts the above is made of --------------------------------------------------
 
-    def _reach(self, plan: Plan, claim: "Claim", pace: "Pace | None") -> "Reach":
-        """How the workers of a run get at devices and at bytes."""
+    def reach(
+        self, claim: "Claim", pace: "Pace | None" = None, playbook: Playbook | None = None
+    ) -> "Reach":
+        """How workers get at devices and at bytes, within the limits of a playbook."""
         from orchestrator.build.store import Store
         from orchestrator.deploy.goods import Goods
         from orchestrator.deploy.pace import Pace
@@ -293,16 +297,20 @@ class Fleet:
             known=self.ledger.manifests(),
             rates=self.ledger.rates(),
             pace=pace or Pace(),
-            limits=limits(self.site.inventory, plan.playbook),
+            limits=limits(self.site.inventory, playbook or Playbook()),
         )
 
-    def _refuse_missing_bytes(self, plan: Plan) -> None:
+    def refuse_missing_bytes(self, manifests: Iterable[Manifest]) -> None:
+        """See that everything of some releases is there that would be sent.
+
+        Raises:
+            NotInStore: it is not.
+        """
         from orchestrator.build.store import NotInStore, Store
 
         store = Store(self.settings.state / "store")
-        sent = {step.manifest for step in plan.switches if step.bytes_to_send}
-        for manifest in plan.manifests:
-            for file in manifest.files if manifest.sha256 in sent else ():
+        for manifest in manifests:
+            for file in manifest.files:
                 if manifest.written(file.path) is None and file.sha256 not in store:
                     raise NotInStore(file.sha256)
 
@@ -323,7 +331,7 @@ class Fleet:
         return Known(
             profiles=self.site.inventory.profiles,
             lock=self.site.lock(),
-            latencies=self.ledger.latencies(),
+            readings=self.ledger.readings(),
             objective=playbook.objective,
             proof=playbook.proof,
         )

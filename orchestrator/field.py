@@ -151,7 +151,14 @@ class Field:
         from orchestrator.deploy.hands import Scripts
 
         shell = ("device.sh", "facts.sh", "run.sh", "bundle.sh")
-        python = ("runtimes.py", "smoke.py", "accelerators.py", "relay.py", "bundle.py")
+        python = (
+            "runtimes.py",
+            "smoke.py",
+            "measure.py",
+            "accelerators.py",
+            "relay.py",
+            "bundle.py",
+        )
         names = (*shell, *python)
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 

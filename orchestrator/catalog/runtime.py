@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from orchestrator.catalog.printed import Printed, benchmarked, told
 from orchestrator.catalog.variant import RUNS, Format
 from orchestrator.errors import FleetError
 from orchestrator.inventory.device import Device
@@ -24,16 +25,6 @@ class NoRunner(FleetError):
     def __init__(self, device: str) -> None:
         hint = f"name one, or make a new plan: fleet plan --target {device}"
         super().__init__(f"{device}: the inventory names no runner: for it", hint=hint)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a program said of itself: milliseconds of single inferences, memory in MiB."""
-
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    load_ms: float | None = None
-    rss_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +71,7 @@ class Adapter(Protocol):
         """How a smoke test is started."""
         ...
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Latency and memory, out of what a program printed; smoke.py reports its own."""
         ...
 
@@ -111,9 +102,9 @@ class InPython:
         """smoke.py imports it."""
         return Imported()
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Nothing: smoke.py measures."""
-        return Reading()
+        return Printed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +126,9 @@ class OnAccelerator:
         """smoke.py loads the driver into an interpreter, or has trtexec compute."""
         return Imported()
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Nothing: smoke.py measures, or reads what trtexec says."""
-        return Reading()
+        return Printed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +154,7 @@ class BenchmarkModel:
         words = ("benchmark_model", "--graph={model}", "--num_threads=1", "--max_secs=10")
         return Program(words, Proof.RUNS_ONLY)
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Its text, of any version."""
         return benchmarked(said)
 
@@ -194,14 +185,9 @@ class Native:
             raise NoRunner(device.name)
         return Program(device.runner.command, device.runner.proof)
 
-    def reading(self, said: str) -> Reading:
+    def reading(self, said: str) -> Printed:
         """Lines ``inference_ms=`` and ``rss_mib=``, from every golden case."""
-        times = sorted(_values("inference_ms", said))
-        return Reading(
-            p50_ms=times[len(times) // 2] if times else None,
-            p95_ms=times[int(len(times) * 0.95)] if times else None,
-            rss_mib=max(_values("rss_mib", said), default=None),
-        )
+        return told(said)
 
 
 LITERT = InPython(
@@ -284,38 +270,6 @@ def words(runtimes: Iterable[Runtime], last: str = "and") -> str:
     if len(names) < 3:
         return f" {last} ".join(names)
     return f"{', '.join(names[:-1])} {last} {names[-1]}"
-
-
-_NUMBER = r"([0-9.]+(?:e[+-]?[0-9]+)?)"
-_LONE = re.compile(rf"Inference timings in us:.* Init: {_NUMBER}.*Inference \(avg\): {_NUMBER}")
-_OLD = re.compile(rf"Average inference timings in us:.* Init: {_NUMBER}, no stats: {_NUMBER}")
-_RUNS = re.compile(rf"count=[0-9]+ first=.* median={_NUMBER} p95={_NUMBER}")
-_MEMORY = re.compile(rf"emory footprint.*\(MB\).*overall={_NUMBER}")
-
-
-def benchmarked(said: str) -> Reading:
-    """What TensorFlow Lite's ``benchmark_model`` printed, on either stream.
-
-    Its summary has been ``Inference timings in us: Init: …, … Inference (avg): …`` since 2.2,
-    and ``Average inference timings in us: … no stats: …`` before; memory came with the first, as a
-    delta from the tool's start. Where it prints a median, of the runs after the warm-up, that is
-    the p50, and where it does not, the average stands for it.
-    """
-    summary = _LONE.search(said) or _OLD.search(said)
-    if summary is None:
-        return Reading()
-    runs = [*_RUNS.finditer(said)]
-    memory = _MEMORY.search(said)
-    return Reading(
-        p50_ms=float(runs[-1][1] if runs else summary[2]) / 1e3,
-        p95_ms=float(runs[-1][2]) / 1e3 if runs else None,
-        load_ms=float(summary[1]) / 1e3,
-        rss_mib=float(memory[1]) if memory else None,
-    )
-
-
-def _values(key: str, said: str) -> list[float]:
-    return [float(each) for each in re.findall(rf"^{key}=([0-9]+(?:\.[0-9]+)?)\r?$", said, re.M)]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from orchestrator.cli.facts import facts
 from orchestrator.cli.gc import gc
 from orchestrator.cli.init import init
 from orchestrator.cli.pareto import pareto
+from orchestrator.cli.profile import profile
 from orchestrator.cli.selftest import selftest
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ app.add_typer(inventory.commands, name="inventory", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(facts)
 app.command(rich_help_panel=CHOOSE)(build)
 app.add_typer(model.commands, name="model", rich_help_panel=CHOOSE)
+app.command(rich_help_panel=CHOOSE)(profile)
 app.command(rich_help_panel=CHOOSE)(pareto)
 app.add_typer(toolchain.commands, name="toolchain", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(explain)

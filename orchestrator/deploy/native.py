@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from orchestrator.artifact.raw import Comparison, Golden, NotRaw, compared, read_golden
-from orchestrator.catalog.runtime import Adapter, Program, Reading
+from orchestrator.catalog.printed import Printed
+from orchestrator.catalog.runtime import Adapter, Program
 from orchestrator.deploy.cargo import packed
 from orchestrator.deploy.errand import Errand
 from orchestrator.deploy.hands import Answer, Hands
@@ -138,7 +139,7 @@ def _told(found: Comparison) -> Smoke:
     )
 
 
-def _figures(reading: Reading) -> dict[str, float | None]:
+def _figures(reading: Printed) -> dict[str, float | None]:
     return {key: getattr(reading, key) for key in ("p50_ms", "p95_ms", "load_ms", "rss_mib")}
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from orchestrator.artifact.lock import Lock, LockedModel, offers
 from orchestrator.artifact.manifest import Manifest
-from orchestrator.catalog.assignment import Assigned, Objective, Refusal, assign
+from orchestrator.catalog.assignment import Assigned, Objective, Offer, Refusal, assign
 from orchestrator.catalog.model import Model
+from orchestrator.catalog.reading import Reading
 from orchestrator.catalog.runtime import runtime_for
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
@@ -21,25 +22,20 @@ from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
 class Known:
     """Everything a wish is decided on.
 
-    `latencies` are medians in ms by model file digest and then by fingerprint or profile name;
+    `readings` are what was measured on devices, by the digest of the model file;
     `proof` is what the playbook is content with.
     """
 
     profiles: Mapping[str, Profile]
     lock: Lock
-    latencies: Mapping[str, Mapping[str, float]]
+    readings: Mapping[str, tuple[Reading, ...]]
     objective: Objective
     proof: Proof = Proof.COMPARED
 
 
 def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
     """The variant of a model that suits a device best, or why none does."""
-    locked = _locked(model, device, facts, known)
-    built = {a.variant: a.sha256 for a in locked.artifacts} if locked else {}
-    measured = (
-        replace(offer, device_p50_ms=known.latencies.get(built.get(offer.variant.name) or ""))
-        for offer in offers(model, locked)
-    )
+    measured = measured_offers(model, _locked(model, device, facts, known), known.readings)
     offered = _offered(device, known.profiles[device.profile], known.proof)
     return assign(measured, offered, facts, known.objective)
 
@@ -54,6 +50,17 @@ def _locked(model: Model, device: Device, facts: Facts | None, known: Known) -> 
     """What is built of a model for a device."""
     locked = known.lock.find(model.name)
     return locked.on(device.name, hardware(facts) if facts else None) if locked else None
+
+
+def measured_offers(
+    model: Model, locked: LockedModel | None, readings: Mapping[str, tuple[Reading, ...]]
+) -> tuple[Offer, ...]:
+    """What could be assigned for a model, with what was measured of it on devices."""
+    built = {a.variant: a.sha256 for a in locked.artifacts} if locked else {}
+    return tuple(
+        replace(offer, readings=readings.get(built.get(offer.variant.name) or "", ()))
+        for offer in offers(model, locked)
+    )
 
 
 def to_deploy(

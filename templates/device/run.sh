@@ -65,7 +65,8 @@ limits() { # what is left: more memory, or more disk, would be taken from what s
     [ "$left" -gt 0 ] || left=unlimited
     available -k
     blocks=$free # of 512 bytes: half of it
-    if [ "${#blocks}" -gt 6 ]; then blocks=200000; fi
+    [ "$blocks" -gt 0 ] || blocks=unlimited
+    if [ "${#free}" -gt 6 ]; then blocks=200000; fi
 }
 
 # The keeper is the first of a group of its own; it writes how the program ended, then ends the group.
@@ -98,7 +99,9 @@ attempt() { # attempt WORD…: with paths for placeholders, until it ends or the
     wait "$kept"
     status=$?
     [ -e "$place/ended" ] || [ -e "$place/late" ] || echo "$status" >"$place/ended"
-    kill -9 "-$guards" "-$kept" 2>/dev/null
+    for each in "-$guards" "$guards" "-$kept"; do # by its number, too: it may not be a group yet
+        kill -9 "$each" 2>/dev/null
+    done
     wait
 } 2>/dev/null
 

@@ -38,16 +38,25 @@ def main():
     if sys.argv[1] == "--child":
         folder, runtime, mark = sys.argv[2:5]
         bound()
-        report = child(folder, runtime)
-        print("\n%s %s" % (mark, json.dumps(report)), flush=True)
+        tell(mark, child(folder, runtime))
     else:
-        print(json.dumps(proved(sys.argv[1], sys.argv[2], float(sys.argv[3]))))
+        folder, runtime, deadline_s = sys.argv[1:4]
+        words = [os.path.abspath(__file__), "--child", folder, runtime]
+        print(json.dumps(supervised(words, runtime, float(deadline_s))))
 
 
-def proved(folder, runtime, deadline_s):
-    """The report of a child process, believed only if it ends as it should."""
+def tell(mark, report):
+    """What a child says to whoever supervises it."""
+    print("\n%s %s" % (mark, json.dumps(report)), flush=True)
+
+
+def supervised(words, runtime, deadline_s):
+    """The report of a script in a child process, believed only if it ends as it should.
+
+    The last of its arguments is the mark with which it has to `tell`.
+    """
     mark = os.urandom(8).hex()  # what the model prints itself is no report
-    command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime, mark]
+    command = [sys.executable, *words, mark]
     before = killed_for_memory()
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True)
@@ -215,8 +224,7 @@ def child(folder, runtime):
 
     with open(os.path.join(folder, "manifest.json")) as file:
         manifest = json.load(file)
-    suffix = SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
-    model = os.path.join(folder, "model." + suffix)
+    model = os.path.join(folder, "model." + suffix(manifest))
     golden = numpy.load(os.path.join(folder, "golden.npz"), allow_pickle=False)
     allowed = {t["output"]: t["max_abs_diff"] for t in manifest["tolerances"]}
     started = time.perf_counter()
@@ -235,6 +243,10 @@ def child(folder, runtime):
     kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN  # trtexec is a process of its own
     report["rss_mib"] = round(max(resource.getrusage(k).ru_maxrss for k in kinds) / 1024.0, 1)
     return within(report, manifest["limits"])
+
+
+def suffix(manifest):
+    return SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
 
 
 def bundles(runtime):

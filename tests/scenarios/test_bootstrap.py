@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from scale import offer_tflite
 
+from orchestrator.app import Fleet
 from orchestrator.lab.errors import NoTierWorks, SshdMissing
 from orchestrator.lab.lab import Lab
 from orchestrator.lab.runtime import device_python
 from orchestrator.lab.spec import Sort, Storage
+from orchestrator.selftest.scratch import scratch
 
 ONE, OTHER = "pi-01", "phone-01"
 
@@ -98,6 +100,17 @@ def test_a_runtime_comes_runs_a_model_and_goes_again(site):
     )
     assert "not installed" in after.outcome["because"]
     assert not (site.home(ONE) / ".fleet" / "runtimes").exists()
+
+
+def test_a_self_test_is_proved_with_what_was_brought(site, tmp_path):
+    brought(site, ONE)
+
+    with scratch(site.fleet, site.fleet.device(ONE), tmp_path / "scratch") as made:
+        seen = Fleet(made.folder).observe([made.device])[ONE]
+
+    assert [runtime.name for runtime in seen.facts.runtimes] == ["litert"]
+    assert [path.name for path in (site.home(ONE) / ".fleet").glob(".selftest*")] == []
+    assert folders(site, ONE)[0].startswith("litert-")
 
 
 def test_a_bootstrap_that_is_killed_leaves_nothing_seen_and_the_next_one_finishes(site):

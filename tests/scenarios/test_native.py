@@ -1,6 +1,6 @@
 """Devices without Python: BusyBox with Dropbear, toybox with mksh; models run by a program, over real SSH.
 
-The program is ONNX Runtime's own library behind forty lines of C. `benchmark_model` cannot be had
+The program is ONNX Runtime's own library behind a page of C. `benchmark_model` cannot be had
 as a package, so a script stands for it that prints what a real one printed.
 """
 

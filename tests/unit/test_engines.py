@@ -63,7 +63,7 @@ def choice(*artifacts, said=None, objective=Objective.LATENCY, runtimes=None):
     known = Known(
         profiles={"jetson": profile(*kinds, name="jetson")},
         lock=lock(locked(*artifacts)),
-        latencies={},
+        readings={},
         objective=objective,
     )
     asked = model(variants=["onnx-float32", VARIANT])
@@ -204,7 +204,7 @@ def test_an_edge_tpu_is_proved_by_three_facts_and_the_one_missing_is_named(more,
     known = Known(
         profiles={"coral": profile(Runtime.EDGETPU, Runtime.LITERT, name="coral")},
         lock=lock(locked(artifact("edgetpu-int8"), artifact("tflite-int8"))),
-        latencies={},
+        readings={},
         objective=Objective.LATENCY,
     )
     asked = model(variants=["edgetpu-int8", "tflite-int8"])

@@ -7,7 +7,8 @@ from examples import facts, profile
 from pydantic import ValidationError
 
 from orchestrator.artifact.raw import NotRaw, compared, read_golden
-from orchestrator.catalog.runtime import ADAPTERS, BOOTSTRAPS, Reading, benchmarked, runtime_for
+from orchestrator.catalog.printed import Printed, benchmarked
+from orchestrator.catalog.runtime import ADAPTERS, BOOTSTRAPS, runtime_for
 from orchestrator.catalog.variant import RUNS, Format
 from orchestrator.deploy.hands import Answer
 from orchestrator.deploy.native import ended
@@ -147,7 +148,7 @@ count=15 first=66753 curr=66800 min=66699 max=66838 avg=66767.6 std=39
 
 Average inference timings in us: Warmup: 76605.9, Init: 9933, no stats: 66767.6
 """,
-        Reading(p50_ms=66.7676, load_ms=9.933),
+        Printed(p50_ms=66.7676, load_ms=9.933),
     ),
     # tensorflow/tensorflow#42507: Android, 2020
     "2020": (
@@ -157,13 +158,13 @@ Inference timings in us: Init: 855, First inference: 49060, Warmup (avg): 34825.
 Inference (avg): 33209.4
 Peak memory footprint (MB): init=0 overall=12.8672
 """,
-        Reading(p50_ms=33.2094, load_ms=0.855, rss_mib=12.8672),
+        Printed(p50_ms=33.2094, load_ms=0.855, rss_mib=12.8672),
     ),
     # tensorflow/tensorflow#49158: x86-64, 2021
     "2021": (
         "Inference timings in us: Init: 769, First inference: 533, Warmup (avg): 14.6845, "
         "Inference (avg): 15.5197\n",
-        Reading(p50_ms=0.0155197, load_ms=0.769),
+        Printed(p50_ms=0.0155197, load_ms=0.769),
     ),
     # tensorflow/tensorflow#73862: x86-64, 2024
     "2024": (
@@ -173,7 +174,7 @@ INFO: count=74 first=14850 curr=13315 min=13105 max=15765 avg=13520.2 std=470
 INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg): 13764.3, \
 Inference (avg): 13520.2
 """,
-        Reading(p50_ms=13.5202, load_ms=12.75),
+        Printed(p50_ms=13.5202, load_ms=12.75),
     ),
     # NobuoTsukamoto/meta-tensorflow-lite, doc/tensorflow-lite-benchmark.md: riscv64 under QEMU
     "exponent": (
@@ -181,7 +182,7 @@ Inference (avg): 13520.2
 Inference (avg): 2.95034e+06
 Memory footprint delta from the start of the tool (MB): init=4.21094 overall=46.0859
 """,
-        Reading(p50_ms=2950.34, load_ms=17.187, rss_mib=46.0859),
+        Printed(p50_ms=2950.34, load_ms=17.187, rss_mib=46.0859),
     ),
     # from a description of benchmark_model's log on Android: percentiles, a prefix to each line
     "percentiles": (
@@ -191,9 +192,9 @@ I tflite  : Inference timings in us: Init: 92318, First inference: 187533, Warmu
 Inference (avg): 145528
 I tflite  : Memory footprint delta from the start of the tool (MB): init=54.2852 overall=73.4102
 """,
-        Reading(p50_ms=141.253, p95_ms=187.533, load_ms=92.318, rss_mib=73.4102),
+        Printed(p50_ms=141.253, p95_ms=187.533, load_ms=92.318, rss_mib=73.4102),
     ),
-    "nothing": ("ERROR: Failed to load model\nBenchmarking failed.\n", Reading()),
+    "nothing": ("ERROR: Failed to load model\nBenchmarking failed.\n", Printed()),
 }
 
 
@@ -213,7 +214,7 @@ def test_a_runner_tells_latency_and_memory_of_every_case():
 
     reading = ADAPTERS[Runtime.NATIVE].reading(said)
 
-    assert reading == Reading(p50_ms=3.5, p95_ms=3.5, rss_mib=41.5)
+    assert reading == Printed(p50_ms=3.5, p95_ms=3.5, rss_mib=41.5)
 
 
 @pytest.mark.parametrize(
