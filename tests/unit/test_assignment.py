@@ -246,7 +246,15 @@ def test_a_figure_that_could_not_be_measured_never_wins():
 
 SAID = facts(LITERT, ONNX)
 HERE = SAID.fingerprint
-EVERY = facts(runtimes=tuple(InstalledRuntime(name=name, version="2026.1") for name in Runtime))
+EVERY = facts(
+    runtimes=tuple(InstalledRuntime(name=name, version="2026.1") for name in Runtime),
+    python="3.11.2",
+    accelerators=("edgetpu",),
+    software=(
+        Software(name="libedgetpu", version="16.0"),
+        Software(name="tensorrt", version="10.3.0"),
+    ),
+)
 
 
 PROFILED = "fleet profile, 2026-01-02"
