@@ -154,8 +154,8 @@ class Field:
         python = (
             "runtimes.py",
             "smoke.py",
-            "accelerators.py",
             "measure.py",
+            "accelerators.py",
             "relay.py",
             "bundle.py",
         )

@@ -145,7 +145,7 @@ def assign(
     if not fits:
         return Refusal(others=others)
     table = _table([offer for offer, _ in fits], objective, profile, facts)
-    ranked = sorted(fits, key=lambda fit: _rank(fit[0], objective, table))
+    ranked = sorted(fits, key=lambda fit: _rank(fit[0], table))
     (best, runtime), rest = ranked[0], ranked[1:]
     measured = _measure(best, objective, table)
     alone = f"the only one that fits ({measured})"
@@ -216,6 +216,9 @@ def _foreign(variant: Variant, profile: Profile) -> bool:
     return variant.format.compiled and not isinstance(able, Runtime)
 
 
+_COMPILED = "compiled for its hardware, and latency not measured yet"
+"""What comes first where its latency is not known beside the others'."""
+
 _Table: TypeAlias = Mapping[str, tuple[float, str]]
 """By variant: the less the better, and the figure in words with where it is from."""
 
@@ -237,7 +240,8 @@ def _table(
                     for n, r in found.items()
                 }
             timed = {n: f.p50_ms for n, f in built.items() if f.p50_ms is not None}
-            return {n: (ms, f"{ms:.3f} ms on the build machine") for n, ms in timed.items()}
+            first = {o.variant.name: (0.0, _COMPILED) for o in fits if o.variant.format.compiled}
+            return first | {n: (ms, f"{ms:.3f} ms on the build machine") for n, ms in timed.items()}
         case Objective.ACCURACY:
             found = judged(readings, here)
             if found:
@@ -267,18 +271,12 @@ def _score(figures: Figures) -> str:
     return f"{figures.metric} {figures.value:.4g}"
 
 
-def _rank(offer: Offer, objective: Objective, table: _Table) -> tuple[float, float, str]:
+def _rank(offer: Offer, table: _Table) -> tuple[float, float, str]:
     size = float(offer.figures.size_bytes) if offer.figures else float("inf")
-    # where latencies are not known beside each other, what was compiled for the device comes first
-    compiled = objective is Objective.LATENCY and offer.variant.format.compiled
-    unknown = 0.0 if compiled else float("inf")
-    first, _ = table.get(offer.variant.name, (unknown, ""))
+    first, _ = table.get(offer.variant.name, (float("inf"), ""))
     return first, size, offer.variant.name
 
 
 def _measure(offer: Offer, objective: Objective, table: _Table) -> str:
-    if offer.variant.name in table:
-        return table[offer.variant.name][1]
-    if objective is Objective.LATENCY and offer.variant.format.compiled:
-        return "compiled for its hardware, and latency not measured yet"
-    return "not built" if objective is Objective.SIZE else f"{objective} not measured"
+    _, words = table.get(offer.variant.name, (0.0, ""))
+    return words or ("not built" if objective is Objective.SIZE else f"{objective} not measured")

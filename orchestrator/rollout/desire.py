@@ -46,6 +46,12 @@ def _offered(device: Device, profile: Profile, proof: Proof) -> Profile:
     return profile.model_copy(update={"runner": device.runner, "proof": least})
 
 
+def _locked(model: Model, device: Device, facts: Facts | None, known: Known) -> LockedModel | None:
+    """What is built of a model for a device."""
+    locked = known.lock.find(model.name)
+    return locked.on(device.name, hardware(facts) if facts else None) if locked else None
+
+
 def measured_offers(
     model: Model, locked: LockedModel | None, readings: Mapping[str, tuple[Reading, ...]]
 ) -> tuple[Offer, ...]:
@@ -55,12 +61,6 @@ def measured_offers(
         replace(offer, readings=readings.get(built.get(offer.variant.name) or "", ()))
         for offer in offers(model, locked)
     )
-
-
-def _locked(model: Model, device: Device, facts: Facts | None, known: Known) -> LockedModel | None:
-    """What is built of a model for a device."""
-    locked = known.lock.find(model.name)
-    return locked.on(device.name, hardware(facts) if facts else None) if locked else None
 
 
 def to_deploy(

@@ -43,9 +43,8 @@ def open_tensorrt(model, _open_tflite):
     def run(inputs):
         return trtexec(tool, model, inputs, "--iterations=1", "--warmUp=0", "--duration=0")[0]
 
-    def timed_by_itself(inputs, seconds=2.0):
-        duration = "--duration=%d" % max(1, round(seconds))  # whole seconds
-        said = trtexec(tool, model, inputs, "--warmUp=500", duration, "--percentile=95")[1]
+    def timed_by_itself(inputs):
+        said = trtexec(tool, model, inputs, "--warmUp=500", "--duration=2", "--percentile=95")[1]
         line = [line for line in said.splitlines() if "] Latency: min" in line][-1]
         median, most = [
             float(line.partition(name)[2].lstrip(" =").split()[0])

@@ -100,8 +100,6 @@ def watcher(lease):
 
 def sustained(run, feeds, seconds, going):
     """One inference after the other. Of very many, every second, fourth … time is kept."""
-    if hasattr(run, "timed"):
-        return timed_by_itself(run, feeds[0], seconds)
     times, stride, count = array.array("d"), 1, 0
     began = looked = now = time.perf_counter()
     while count < LEAST_RUNS or now - began < seconds:
@@ -125,22 +123,6 @@ def sustained(run, feeds, seconds, going):
         "p50_ms": round(median(times), 4),
         "p95_ms": round(ordered[int(len(ordered) * 0.95)], 4),
         "slowdown": round(median(times[-quarter:]) / max(median(times[:quarter]), 1e-9), 3),
-    }
-
-
-def timed_by_itself(run, feed, seconds):
-    """A program that is started for each inference, and times many without that when it is asked to.
-
-    Each time that it is asked counts as one run.
-    """
-    began = time.perf_counter()
-    halves = [run.timed(feed, seconds / 2) for _ in range(2)]
-    return {
-        "runs": len(halves),
-        "seconds": round(time.perf_counter() - began, 3),
-        "p50_ms": round(halves[1][1], 4),
-        "p95_ms": round(halves[1][2], 4),
-        "slowdown": round(halves[1][1] / max(halves[0][1], 1e-9), 3),
     }
 
 

@@ -248,11 +248,11 @@ SAID = facts(LITERT, ONNX)
 HERE = SAID.fingerprint
 EVERY = facts(
     runtimes=tuple(InstalledRuntime(name=name, version="2026.1") for name in Runtime),
-    python="3.11",
-    accelerators=("edgetpu", "cuda"),
+    python="3.11.2",
+    accelerators=("edgetpu",),
     software=(
         Software(name="libedgetpu", version="16.0"),
-        Software(name="tensorrt", version="10.3"),
+        Software(name="tensorrt", version="10.3.0"),
     ),
 )
 
