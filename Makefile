@@ -42,6 +42,7 @@ bench: setup system  ## side by side with the alternatives, in one run
 	$(BIN)/python benchmarks/build/variants.py $(if $(QUICK),1,3)
 	$(BIN)/python benchmarks/build/calibration.py
 	$(BIN)/python benchmarks/facts/device_time.py
+	$(BIN)/python benchmarks/facts/profile_time.py
 	mkdir -p .bench
 	$(BIN)/python benchmarks/ssh/run.py $(if $(QUICK),--quick) --json .bench/ssh.json --plot .bench/ssh.svg
 	$(BIN)/python benchmarks/ssh/load.py $(if $(QUICK),--devices 100) --json .bench/load.json

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Assigned
 from orchestrator.catalog.model import Model
 from orchestrator.errors import BadTarget
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.inventory.contradiction import Contradiction
     from orchestrator.lab.lab import Lab
     from orchestrator.ledger.ledger import Ledger
+    from orchestrator.provision import Provision
 
 
 class Fleet:
@@ -78,6 +80,13 @@ class Fleet:
     def field(self) -> Field:
         """The devices out there, and the sessions with them."""
         return Field(self.site, lambda: self.ledger.facts())
+
+    @cached_property
+    def provision(self) -> "Provision":
+        """The runtimes that are brought to devices."""
+        from orchestrator.provision import Provision
+
+        return Provision(self.site, self.field)
 
     # --- what is built -------------------------------------------------------------------
 
@@ -205,7 +214,8 @@ class Fleet:
         known = self.ledger.manifests()
         names = list(models) or sorted({*self.site.models, *(model for model, _ in known)})
         seen = self._glance(devices, watch)
-        wishes = to_roll_back(devices, names, to, seen, known, self.site.inventory.profiles)
+        profiles = self.site.inventory.profiles
+        wishes = to_roll_back(devices, names, to, seen, known, profiles, playbook.proof)
         return plan(Intent.ROLLBACK, target, playbook, wishes, seen, self._profiles(devices))
 
     def changed_since(self, plan: Plan) -> tuple[Skip, ...]:
@@ -235,7 +245,8 @@ class Fleet:
         from orchestrator.deploy.execute import execute
 
         prints = {name: facts.fingerprint for name, facts in self.ledger.facts().items()}
-        self._refuse_missing_bytes(plan)
+        sent = {step.manifest for step in plan.switches if step.bytes_to_send}
+        self.refuse_missing_bytes(m for m in plan.manifests if m.sha256 in sent)
         self.ledger.close_dead_runs()
         run = self.ledger.begin(plan)
 
@@ -250,7 +261,7 @@ class Fleet:
 
         try:
             with self.field, Claim(self.settings.state / "controllers") as claim:
-                reach = self._reach(plan, claim, pace)
+                reach = self.reach(claim, pace, plan.playbook)
                 report = execute(plan, reach, record, watch=watch, refused=refused)
         except BaseException as error:
             self.ledger.end(run, "interrupted", type(error).__name__)
@@ -261,8 +272,10 @@ class Fleet:
 
     # --- the parts the above is made of --------------------------------------------------
 
-    def _reach(self, plan: Plan, claim: "Claim", pace: "Pace | None") -> "Reach":
-        """How the workers of a run get at devices and at bytes."""
+    def reach(
+        self, claim: "Claim", pace: "Pace | None" = None, playbook: Playbook | None = None
+    ) -> "Reach":
+        """How workers get at devices and at bytes, within the limits of a playbook."""
         from orchestrator.build.store import Store
         from orchestrator.deploy.goods import Goods
         from orchestrator.deploy.pace import Pace
@@ -278,16 +291,20 @@ class Fleet:
             known=self.ledger.manifests(),
             rates=self.ledger.rates(),
             pace=pace or Pace(),
-            limits=limits(self.site.inventory, plan.playbook),
+            limits=limits(self.site.inventory, playbook or Playbook()),
         )
 
-    def _refuse_missing_bytes(self, plan: Plan) -> None:
+    def refuse_missing_bytes(self, manifests: Iterable[Manifest]) -> None:
+        """See that everything of some releases is there that would be sent.
+
+        Raises:
+            NotInStore: it is not.
+        """
         from orchestrator.build.store import NotInStore, Store
 
         store = Store(self.settings.state / "store")
-        sent = {step.manifest for step in plan.switches if step.bytes_to_send}
-        for manifest in plan.manifests:
-            for file in manifest.files if manifest.sha256 in sent else ():
+        for manifest in manifests:
+            for file in manifest.files:
                 if manifest.written(file.path) is None and file.sha256 not in store:
                     raise NotInStore(file.sha256)
 
@@ -308,8 +325,9 @@ class Fleet:
         return Known(
             profiles=self.site.inventory.profiles,
             lock=self.site.lock(),
-            latencies=self.ledger.latencies(),
+            readings=self.ledger.readings(),
             objective=playbook.objective,
+            proof=playbook.proof,
         )
 
     def _meant(self, models: Sequence[str]) -> list[tuple[Model, frozenset[str]]]:

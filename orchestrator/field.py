@@ -150,7 +150,9 @@ class Field:
         """What runs on devices, by content."""
         from orchestrator.deploy.hands import Scripts
 
-        names = ("device.sh", "facts.sh", "runtimes.py", "smoke.py", "relay.py")
+        shell = ("device.sh", "facts.sh", "run.sh", "bundle.sh")
+        python = ("runtimes.py", "smoke.py", "measure.py", "relay.py", "bundle.py")
+        names = (*shell, *python)
         return Scripts(tuple((name, self.site.template(f"device/{name}")) for name in names))
 
     @cached_property

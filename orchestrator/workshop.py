@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.artifact.dominance import marked
 from orchestrator.artifact.lock import LockedArtifact, LockedModel, Status
@@ -168,13 +168,16 @@ class Workshop:
         With `sensitivity`, what is sensitive to int8 is found out for every model that has
         calibration data, where it is not known from a mixed variant.
         """
+        models = [self.locked(name) for name in names or self.site.models]
+        return self.page(models, sensed=self._sensed(models) if sensitivity else {})
+
+    def page(self, models: Sequence[LockedModel], **beside: Any) -> str:
+        """A self-contained page about models as they stand; `beside` as `web.report.Beside` has it."""
         from orchestrator.web.report import Beside, report
 
-        models = [self.locked(name) for name in names or self.site.models]
-        sensed = self._sensed(models) if sensitivity else {}
         packed = self._packed(a for model in models for a in model.artifacts)
-        beside = Beside(packed=packed, sensed=sensed)
-        return report(models, self.site.template("pages/report.html").decode(), beside)
+        template = self.site.template("pages/report.html").decode()
+        return report(models, template, Beside(packed=packed, **beside))
 
     def _sensed(self, models: Sequence[LockedModel]) -> "dict[tuple[str, Form], Sensed]":
         from orchestrator.build.cache import Failure

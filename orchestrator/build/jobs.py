@@ -10,7 +10,7 @@ from orchestrator.catalog.acceptance import Acceptance, Metric
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Preprocessing
 from orchestrator.catalog.pruning import Pruning, Sparsity
-from orchestrator.catalog.variant import Recipe
+from orchestrator.catalog.variant import Format, Recipe
 from orchestrator.values import Value
 
 
@@ -125,7 +125,20 @@ class Measure(Value):
     out: str
 
 
-AnyJob: TypeAlias = Prune | Convert | Quantize | Sense | Mix | Identify | Measure
+class Extract(Value):
+    """Write some evaluation samples as an artifact takes them, with what is needed to judge them."""
+
+    step: Literal["extract"] = "extract"
+    artifact: str
+    weights: str | None = None
+    format: Format
+    samples: Samples
+    metric: Literal["top1", "mse"]
+    most: int
+    out: str
+
+
+AnyJob: TypeAlias = Prune | Convert | Quantize | Sense | Mix | Identify | Measure | Extract
 Job: TypeAlias = Annotated[AnyJob, Field(discriminator="step")]
 
 
@@ -182,6 +195,13 @@ class Measured(Value):
     no_golden: str = ""
 
 
+class Extracted(Value):
+    """Samples were written to the job's `out`; `data` is the digest of what they are judged by."""
+
+    kind: Literal["extracted"] = "extracted"
+    data: str
+
+
 class Failed(Value):
     """The step did not work out; `lasting` when it would fail in the same way again.
 
@@ -204,7 +224,7 @@ class Refused(Value):
     hint: str
 
 
-AnyResult: TypeAlias = Pruned | Made | Sensed | Identified | Measured | Failed | Refused
+AnyResult: TypeAlias = Pruned | Made | Sensed | Identified | Measured | Extracted | Failed | Refused
 Result: TypeAlias = Annotated[AnyResult, Field(discriminator="kind")]
 
 JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)

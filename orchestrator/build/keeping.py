@@ -8,6 +8,7 @@ from orchestrator.artifact.lock import LockedFile
 from orchestrator.build.cache import Conversion, Failure, Measurement, Record, Sensitivity
 from orchestrator.build.failures import BadData, BadGolden, BadSource
 from orchestrator.build.jobs import (
+    Extracted,
     Failed,
     Identified,
     Made,
@@ -50,7 +51,7 @@ def kept(store: Store, result: Result, out: Path) -> tuple[Record, bool]:
             return Failure(because=because, log=log), lasting
         case Refused():
             raise _error(result)
-        case Identified():
+        case Identified() | Extracted():
             raise AssertionError("no step of making")
         case _:
             assert_never(result)

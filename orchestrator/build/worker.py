@@ -11,6 +11,7 @@ from orchestrator.build.jobs import (
     JOB,
     AnyJob,
     Convert,
+    Extract,
     Failed,
     Identify,
     Measure,
@@ -72,6 +73,10 @@ def done(job: AnyJob) -> Result:
             from orchestrator.build.measure import measure
 
             return measure(job)
+        case Extract():
+            from orchestrator.build.extraction import extract
+
+            return extract(job)
         case _:
             assert_never(job)
 

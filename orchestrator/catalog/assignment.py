@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from orchestrator.catalog.variant import RUNS, Variant
+from orchestrator.catalog.reading import Class, Reading, comparable, judged
+from orchestrator.catalog.runtime import runtime_for
+from orchestrator.catalog.variant import Variant
 from orchestrator.inventory.facts import Facts
 from orchestrator.inventory.profile import Profile, Runtime
 from orchestrator.values import Value
@@ -91,13 +93,13 @@ class Figures(Value):
 class Offer:
     """A variant that could be assigned: what it measures, and why it must not be, if so.
 
-    `device_p50_ms` maps a fingerprint or a profile name to the latency measured there.
+    `readings` are what was measured of it on devices.
     """
 
     variant: Variant
     figures: Figures | None
     blocked: str = ""
-    device_p50_ms: Mapping[str, float] | None = None
+    readings: tuple[Reading, ...] = ()
 
 
 class Reason(Value):
@@ -135,35 +137,46 @@ def assign(
 ) -> Assigned:
     """Choose among the offers for one device.
 
-    Without facts the profile's word stands for the device's. Latencies are compared from one
-    source only: the device's own fingerprint if every variant in question was measured there,
-    else its profile, else the build machine; figures of unlike machines are never mixed.
+    Without facts the profile's word stands for the device's. Figures are compared from one source
+    only (see `comparable` and `judged`), else from the build machine; those of unlike machines are
+    never mixed.
     """
-    runtimes: dict[str, Runtime] = {}
-    fits: list[Offer] = []
+    fits, others = eligible(offers, profile, facts)
+    if not fits:
+        return Refusal(others=others)
+    table = _table([offer for offer, _ in fits], objective, profile, facts)
+    ranked = sorted(fits, key=lambda fit: _rank(fit[0], table))
+    (best, runtime), rest = ranked[0], ranked[1:]
+    measured = _measure(best, objective, table)
+    alone = f"the only one that fits ({measured})"
+    second_best = tuple(
+        Reason(
+            variant=offer.variant.name,
+            because=f"fits, but {_measure(offer, objective, table)}, against {measured}",
+        )
+        for offer, _ in rest
+    )
+    return Assignment(
+        variant=best.variant.name,
+        runtime=runtime,
+        because=f"best {objective}: {measured}" if rest else alone,
+        others=(*others, *second_best),
+    )
+
+
+def eligible(
+    offers: Iterable[Offer], profile: Profile, facts: Facts | None
+) -> tuple[tuple[tuple[Offer, Runtime], ...], tuple[Reason, ...]]:
+    """The offers that a device can run, each with the runtime for it; and why not the others."""
+    fits: list[tuple[Offer, Runtime]] = []
     others: list[Reason] = []
     for offer in offers:
         verdict = _fitting(offer, profile, facts)
         if isinstance(verdict, Runtime):
-            fits.append(offer)
-            runtimes[offer.variant.name] = verdict
+            fits.append((offer, verdict))
         else:
             others.append(Reason(variant=offer.variant.name, because=verdict))
-    if not fits:
-        return Refusal(others=tuple(others))
-    source, latency = _latencies(fits, profile, facts)
-    ranked = sorted(fits, key=lambda offer: _rank(offer, objective, latency))
-    best = ranked[0]
-    others += [
-        Reason(variant=o.variant.name, because=_second_best(o, best, objective, latency, source))
-        for o in ranked[1:]
-    ]
-    return Assignment(
-        variant=best.variant.name,
-        runtime=runtimes[best.variant.name],
-        because=_best_because(best, objective, latency, source, alone=len(fits) == 1),
-        others=tuple(others),
-    )
+    return tuple(fits), tuple(others)
 
 
 def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | str:
@@ -182,7 +195,7 @@ def _fitting(offer: Offer, profile: Profile, facts: Facts | None) -> Runtime | s
         )
     if variant.needs_mib > ram_mib:
         return f"needs {variant.needs_mib} MiB of memory, and there are {ram_mib}"
-    return _runtime(variant, profile, facts)
+    return runtime_for(variant.format, profile, facts)
 
 
 def _lacks_neon(arch: str, facts: Facts | None) -> bool:
@@ -197,80 +210,63 @@ def _lacks_neon(arch: str, facts: Facts | None) -> bool:
     return "neon" not in facts.instructions if facts and known else arch.startswith("armv6")
 
 
-def _runtime(variant: Variant, profile: Profile, facts: Facts | None) -> Runtime | str:
-    able = RUNS[variant.format]
-    offered = [runtime for runtime in profile.runtimes if runtime in able]
-    if not offered:
-        return f"profile {profile.name} offers {_words(profile.runtimes)}, not {_words(able, 'or')}"
-    if facts is None:
-        return offered[0]
-    installed = [runtime for runtime in offered if facts.version_of(runtime) is not None]
-    if not installed:
-        return f"{_words(offered, 'or')} is not installed on the device"
-    return installed[0]
+_Table: TypeAlias = Mapping[str, tuple[float, str]]
+"""By variant: the less the better, and the figure in words with where it is from."""
 
 
-def _latencies(
-    fits: list[Offer], profile: Profile, facts: Facts | None
-) -> tuple[str, dict[str, float]]:
-    """Where latencies are compared, and the latencies in milliseconds by variant."""
-    sources = [("this hardware", facts.fingerprint)] if facts else []
-    for words, key in [*sources, (f"a {profile.name}", profile.name)]:
-        here = {o.variant.name: (o.device_p50_ms or {}).get(key) for o in fits}
-        known = {name: ms for name, ms in here.items() if ms is not None}
-        if len(known) == len(fits):
-            return words, known
-    built = {o.variant.name: o.figures.p50_ms for o in fits if o.figures}
-    return "the build machine", {name: ms for name, ms in built.items() if ms is not None}
-
-
-def _rank(
-    offer: Offer, objective: Objective, latency: Mapping[str, float]
-) -> tuple[float, float, str]:
-    size = float(offer.figures.size_bytes) if offer.figures else float("inf")
-    score = offer.figures.score if offer.figures else None
+def _table(
+    fits: list[Offer], objective: Objective, profile: Profile, facts: Facts | None
+) -> _Table:
+    """What decides, from one source for all; a variant that was not measured is not in it."""
+    built = {o.variant.name: o.figures for o in fits if o.figures is not None}
+    readings = {o.variant.name: o.readings for o in fits}
+    fingerprint = facts.fingerprint if facts else ""
+    here = Class(fingerprint, profile.name, bool(facts and facts.emulated))
     match objective:
         case Objective.LATENCY:
-            first = latency.get(offer.variant.name, float("inf"))
+            place, found = comparable(readings, here)
+            if found:
+                return {
+                    n: (r.p50_ms, f"{r.p50_ms:.3f} ms on {place} ({r.source})")
+                    for n, r in found.items()
+                }
+            timed = {n: f.p50_ms for n, f in built.items() if f.p50_ms is not None}
+            return {n: (ms, f"{ms:.3f} ms on the build machine") for n, ms in timed.items()}
         case Objective.ACCURACY:
-            first = -score if score is not None else float("inf")
+            found = judged(readings, here)
+            if found:
+                return {
+                    n: (-(r.score or 0.0), f"{_judged(r)} on this hardware ({r.source})")
+                    for n, r in found.items()
+                }
+            scores = {n: f.score for n, f in built.items()}
+            return {
+                n: (-score, _score(built[n])) for n, score in scores.items() if score is not None
+            }
         case Objective.SIZE:
-            first = size
+            return {n: (f.size_bytes, f"{f.size_bytes} bytes") for n, f in built.items()}
+
+
+def _judged(reading: Reading) -> str:
+    return (
+        f"accuracy {reading.value:.4f}"
+        if reading.metric == "top1"
+        else f"{reading.metric} {reading.value:.4g}"
+    )
+
+
+def _score(figures: Figures) -> str:
+    if figures.accuracy is not None:
+        return f"accuracy {figures.accuracy:.4f}"
+    return f"{figures.metric} {figures.value:.4g}"
+
+
+def _rank(offer: Offer, table: _Table) -> tuple[float, float, str]:
+    size = float(offer.figures.size_bytes) if offer.figures else float("inf")
+    first, _ = table.get(offer.variant.name, (float("inf"), ""))
     return first, size, offer.variant.name
 
 
-def _measure(offer: Offer, objective: Objective, latency: Mapping[str, float], source: str) -> str:
-    match objective:
-        case Objective.LATENCY:
-            ms = latency.get(offer.variant.name)
-            return f"{ms:.3f} ms on {source}" if ms is not None else "latency not measured"
-        case Objective.ACCURACY:
-            figures = offer.figures
-            if figures is not None and figures.accuracy is not None:
-                return f"accuracy {figures.accuracy:.4f}"
-            if figures is not None and figures.value is not None:
-                return f"{figures.metric} {figures.value:.4g}"
-            return "accuracy not measured"
-        case Objective.SIZE:
-            return f"{offer.figures.size_bytes} bytes" if offer.figures else "not built"
-
-
-def _best_because(
-    best: Offer, objective: Objective, latency: Mapping[str, float], source: str, *, alone: bool
-) -> str:
-    measured = _measure(best, objective, latency, source)
-    return f"the only one that fits ({measured})" if alone else f"best {objective}: {measured}"
-
-
-def _second_best(
-    offer: Offer, best: Offer, objective: Objective, latency: Mapping[str, float], source: str
-) -> str:
-    mine = _measure(offer, objective, latency, source)
-    return f"fits, but {mine}, against {_measure(best, objective, latency, source)}"
-
-
-def _words(runtimes: Iterable[Runtime], last: str = "and") -> str:
-    names = [runtime.value for runtime in runtimes]
-    return (
-        f" {last} ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} {last} {names[-1]}"
-    )
+def _measure(offer: Offer, objective: Objective, table: _Table) -> str:
+    _, words = table.get(offer.variant.name, (0.0, ""))
+    return words or ("not built" if objective is Objective.SIZE else f"{objective} not measured")

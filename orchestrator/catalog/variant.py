@@ -107,12 +107,12 @@ class Recipe(Value):
 
 
 RUNS: dict[Format, tuple[Runtime, ...]] = {
-    Format.TFLITE: (Runtime.LITERT, Runtime.TFLITE_RUNTIME),
+    Format.TFLITE: (Runtime.LITERT, Runtime.TFLITE_RUNTIME, Runtime.BENCHMARK_MODEL),
     Format.ONNX: (Runtime.ONNXRUNTIME,),
     Format.ORT: (Runtime.ONNXRUNTIME,),
     Format.OPENVINO: (Runtime.OPENVINO,),
 }
-"""Which runtimes can run a format."""
+"""Which runtimes can run a format; a site's own runner says for itself what it runs."""
 
 BUILDABLE: dict[str, Recipe] = {
     str(recipe): recipe

@@ -72,6 +72,9 @@ def _row(drift: "Drift") -> dict[str, Any]:
 def history(
     device: Annotated[str | None, typer.Option("--device", "-d", help="Only this device.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Also what was kept of failures, word for word.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Also check the ledger's hash chain.")
     ] = False,
@@ -90,5 +93,9 @@ def history(
             meta = {"seq": entry.seq, "run": entry.run, "intent": entry.intent, "at": entry.at}
             rows.append({**outcome, **meta, "when": when})
         screen.rows("history", rows, _HISTORY)
+        for row in rows if evidence else ():
+            if row["evidence"]:
+                title = f"{row['when']} {row['device']} {row['model']}: {row['because']}"
+                screen.excerpt(title, row["evidence"].splitlines())
         if verify:
             screen.note(f"the chain of {fleet.ledger.verify()} entries holds")

@@ -23,10 +23,13 @@ from orchestrator.cli.session import leave, opened
 from orchestrator.errors import BadInput, BadTarget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.app import Fleet
     from orchestrator.cli.render import Screen
     from orchestrator.deploy.execute import Report
     from orchestrator.deploy.pace import Pace
+    from orchestrator.rollout.outcome import Outcome
     from orchestrator.rollout.plan import Plan, Skip
 
 MaybeTarget = Annotated[
@@ -167,7 +170,7 @@ def _carry_out(
     report = _execute(fleet, screen, made, refused, pace)
     names = {d.name: emulated(d) for d in fleet.site.inventory.devices.values()}
     show_outcomes(screen, report.outcomes, names, report.halted)
-    leave(_exit(report))
+    leave(ending(report.outcomes, report.halted))
 
 
 def _execute(
@@ -185,15 +188,16 @@ def _execute(
         )
 
 
-def _exit(report: "Report") -> Exit:
+def ending(outcomes: "Sequence[Outcome]", halted: str = "") -> Exit:
+    """What the shell is told of some outcomes."""
     from orchestrator.rollout.outcome import Status
 
-    statuses = {outcome.status for outcome in report.outcomes}
-    if report.halted:
+    statuses = {outcome.status for outcome in outcomes}
+    if halted:
         return Exit.HALTED
-    if report.failed or statuses & {Status.REFUSED, Status.NO_VARIANT}:
+    if any(s.failed for s in statuses) or statuses & {Status.REFUSED, Status.NO_VARIANT}:
         return Exit.FAILED
-    if any(o.code == "DEPLOY > LEASE > HELD" for o in report.outcomes):
+    if any(o.code == "DEPLOY > LEASE > HELD" for o in outcomes):
         return Exit.LOCKED
     return Exit.DEFERRED if statuses & {Status.DEFERRED, Status.ABORTED} else Exit.DONE
 

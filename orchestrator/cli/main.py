@@ -5,6 +5,7 @@ import typer
 from orchestrator import __version__
 from orchestrator.cli import inventory, lab, model, toolchain
 from orchestrator.cli.audit import audit, history
+from orchestrator.cli.bootstrap import bootstrap
 from orchestrator.cli.build import build
 from orchestrator.cli.deploy import deploy, plan, rollback
 from orchestrator.cli.doctor import doctor
@@ -14,6 +15,7 @@ from orchestrator.cli.facts import facts
 from orchestrator.cli.gc import gc
 from orchestrator.cli.init import init
 from orchestrator.cli.pareto import pareto
+from orchestrator.cli.profile import profile
 from orchestrator.cli.selftest import selftest
 
 app = typer.Typer(
@@ -50,10 +52,12 @@ app.command(rich_help_panel=START)(init)
 app.command(rich_help_panel=START)(doctor)
 app.add_typer(lab.commands, name="lab", rich_help_panel=START)
 app.command(rich_help_panel=START)(enroll)
+app.command(rich_help_panel=START)(bootstrap)
 app.add_typer(inventory.commands, name="inventory", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(facts)
 app.command(rich_help_panel=CHOOSE)(build)
 app.add_typer(model.commands, name="model", rich_help_panel=CHOOSE)
+app.command(rich_help_panel=CHOOSE)(profile)
 app.command(rich_help_panel=CHOOSE)(pareto)
 app.add_typer(toolchain.commands, name="toolchain", rich_help_panel=CHOOSE)
 app.command(rich_help_panel=CHOOSE)(explain)

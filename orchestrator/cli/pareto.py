@@ -7,10 +7,11 @@ import typer
 
 from orchestrator.cli.options import Format, Rows, Site, models_named
 from orchestrator.cli.session import opened
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
-    from orchestrator.artifact.lock import LockedArtifact
+    from orchestrator.app import Fleet
+    from orchestrator.artifact.lock import LockedArtifact, LockedModel
 
 
 def _columns(metric: str) -> dict[str, str]:
@@ -32,6 +33,10 @@ def pareto(
     out: Annotated[
         Path | None, typer.Option("--out", help="Also draw it: a .svg, or a whole .html page.")
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", help="A device, or a fingerprint: as it was measured there."),
+    ] = None,
     output: Rows = Format.TEXT,
     site: Site = None,
 ) -> None:
@@ -39,13 +44,17 @@ def pareto(
 
     On the front stand the variants that no other accepted one beats in the metric (without
     labels: the cosine with float32's outputs), latency and size at once. Figures are the build
-    machine's; the interval is that of the paired difference, laid around float32's figure.
+    machine's; the interval is that of the paired difference, laid around float32's figure. With
+    --on they are a device's own: what fleet profile measured there, else its smoke tests.
     """
     with opened(site, output) as (fleet, screen):
-        from orchestrator.web.report import metric_of, on_front
+        from orchestrator.web.report import BUILDER, metric_of, on_front
         from orchestrator.web.report import pareto as drawn
 
-        locked = fleet.workshop.locked(model)
+        locked, place = fleet.workshop.locked(model), BUILDER
+        if on is not None:
+            locked, place = _measured_on(fleet, locked, on)
+            screen.note(f"as measured on {place}")
         best = on_front(locked)
         order = sorted(locked.artifacts, key=lambda a: (a.variant not in best, a.variant))
         columns = _columns(metric_of(locked))
@@ -54,13 +63,38 @@ def pareto(
             screen.note(f"warning: {model} was built without evaluation data (data.evaluation)")
         match out.suffix if out else None:
             case ".svg":
-                _write(out, drawn(locked, alone=True))
+                _write(out, drawn(locked, place=place, alone=True))
             case ".html":
-                _write(out, fleet.workshop.report([model]))
+                _write(out, fleet.workshop.page([locked], place=place))
             case None:
                 pass
             case other:
                 raise BadInput(f"cannot draw a {other!r}", file=str(out), hint="use .svg or .html")
+
+
+def _measured_on(fleet: "Fleet", locked: "LockedModel", on: str) -> "tuple[LockedModel, str]":
+    """A model with the figures of a device, by name or fingerprint; and where they are from."""
+    from orchestrator.artifact.elsewhere import elsewhere
+
+    readings, said = fleet.ledger.readings(), fleet.ledger.facts().get(on)
+    mine = [reading for a in locked.artifacts for reading in readings.get(a.sha256 or "", ())]
+    classes = {reading.fingerprint: reading.profile for reading in mine}
+    fingerprint = on
+    if on not in classes:
+        fleet.device(on)
+        fingerprint = said.fingerprint if said else ""
+    measured, found = elsewhere(locked, readings, fingerprint)
+    if not found:
+        raise NotFound(
+            f"measurement of {locked.name} on a device",
+            on,
+            classes,
+            hint=f"measure it: fleet profile {locked.name} --target {on}",
+        )
+    newest = max(found, key=lambda reading: reading.at)
+    emulated = ", EMULATED" if newest.emulated else ""
+    place = on if said else f"a {newest.profile}"
+    return measured, f"{place} ({fingerprint}; {newest.source}{emulated})"
 
 
 def _row(artifact: "LockedArtifact", best: tuple[str, ...]) -> dict[str, Any]:

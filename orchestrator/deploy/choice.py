@@ -76,7 +76,7 @@ def chosen(errand: Errand, there: There, name: str, seen: FileSeen | None) -> Ch
     left, rate = whole.size_bytes - offset, _rate(errand)
     if not worth_asking(left, errand.link, rate):
         return Choice(offset=offset)
-    base, codec = _base(errand, there, name, whole.sha256), _codec(there)
+    base, codec = _base(errand, there, name, whole.sha256), codec_of(there)
     offers = [Offer(Way.DELTA, base.delta.size)] if base else []
     if codec:
         packs = "gzip" if codec == "python" else codec
@@ -124,8 +124,8 @@ def _base(errand: Errand, there: There, name: str, sha256: str) -> Base | None:
     return min(found, key=lambda base: base.delta.size, default=None)
 
 
-def _codec(there: There) -> str:
-    """What both sides know, as the device's script calls it."""
+def codec_of(there: There) -> str:
+    """What both sides can compress with, as the device's script calls it; empty for none."""
     for codec in codecs():
         if codec in there.unpacks:
             return codec

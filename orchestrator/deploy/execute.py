@@ -1,11 +1,11 @@
 """A plan carried out: wave by wave, a bounded number of devices at once, one connection each."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from orchestrator.deploy.crew import taken
 from orchestrator.deploy.errand import Errand, Progress, no_gateway
 from orchestrator.deploy.relay import Relays
 from orchestrator.deploy.turns import Turns
@@ -63,7 +63,7 @@ def execute(
 
     gone = {(skip.device, skip.model): skip for skip in refused}
     as_they_are = [gone.get((step.device, step.model), step) for step in plan.steps]
-    keep([_unchanged(step) for step in as_they_are if not isinstance(step, Switch)])
+    keep([unchanged(step) for step in as_they_are if not isinstance(step, Switch)])
     worker = _Worker(plan, reach, stop, watch)
     steps: dict[str, list[Switch]] = {}
     for switch in plan.switches:
@@ -89,7 +89,7 @@ def _waves(
             keep([_aborted(step, because, HALTED) for _, each in work for step in each])
             continue
         turns = Turns(work, at_once, worker.reach.limits, worker.gateway)
-        for new in _all(worker, turns, at_once):
+        for new in taken(worker, turns, at_once):
             keep(new)
         verdict = judge(wave, outcomes)
         halted = verdict.because if isinstance(verdict, Halt) else ""
@@ -113,6 +113,10 @@ class _Worker:
             return [self._step(visit, step) for step in steps]
         finally:
             visit.close()
+
+    def give_up(self) -> None:
+        """Devices that are switching finish, the others are left as they are."""
+        self.stop.set()
 
     def _step(self, visit: Visit, step: Switch) -> Outcome:
         errand = self._errand(step)
@@ -146,32 +150,8 @@ class _Worker:
         )
 
 
-def _all(worker: _Worker, turns: "Turns[list[Switch]]", at_once: int) -> Iterator[list[Outcome]]:
-    """Outcomes as they come, those that came at the same time together."""
-    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="device") as pool:
-        left: dict[Future[list[Outcome]], str] = {}
-        interrupted: KeyboardInterrupt | None = None
-        try:
-            while turns or left:
-                left.update((pool.submit(worker, n, steps), n) for n, steps in turns.begin())
-                try:
-                    done, _ = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
-                except KeyboardInterrupt as error:
-                    worker.stop.set()
-                    interrupted = error
-                    continue
-                for future in done:
-                    turns.end(left.pop(future))
-                left.update((pool.submit(worker, n, steps), n) for n, steps in turns.begin())
-                yield [outcome for future in done for outcome in future.result()]
-        except BaseException:  # whoever takes the outcomes has given up: so does everybody
-            worker.stop.set()
-            raise
-        if interrupted is not None:
-            raise interrupted
-
-
-def _unchanged(step: Keep | Skip) -> Outcome:
+def unchanged(step: Keep | Skip) -> Outcome:
+    """The outcome of a step that changes nothing."""
     if isinstance(step, Keep):
         return Outcome(
             device=step.device,

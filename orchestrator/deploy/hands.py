@@ -75,6 +75,10 @@ _REFUSALS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "locked": (("DEPLOY", "LEASE", "HELD"), "wait for the other controller to finish"),
     "lease-lost": (("DEPLOY", "LEASE", "LOST"), "run the same command again"),
     "transfer": (("DEPLOY", "TRANSFER", "WRITE"), "check the disk of {device}"),
+    "runtime": (
+        ("BOOTSTRAP", "RUNTIME", "BROKEN"),
+        "nothing was changed; see what is missing on {device}: ssh in, and import it by hand",
+    ),
     "no-python": (
         ("DEPLOY", "SMOKE", "NO_PYTHON"),
         "install Python on {device}, or name it: python: /path in the inventory",
@@ -150,6 +154,13 @@ class Hands:
         argv = self._argv(verb, args)
         done = self.transport.stream(source, argv, timeout_s=timeout_s, sent=sent)
         return self._answer(verb, done.status, done.stdout, done.stderr)
+
+    def take(self, verb: str, *args: str, timeout_s: float) -> bytes:
+        """Run a verb that puts bytes behind its answer; the script is there already."""
+        done = self.transport.run(self._argv(verb, args), timeout_s=timeout_s)
+        self._answer(verb, done.status, done.stdout, done.stderr)
+        _, _, rest = done.stdout.partition(_BEGIN.encode())
+        return rest.partition(f"{_END}\n".encode())[2]
 
     def _argv(self, verb: str, args: Sequence[str]) -> list[str]:
         start = ["sh", "-c", _START, "fleet", self.device.storage_root, self.scripts.name]

@@ -28,7 +28,8 @@ def observe(hands: Hands, now: datetime) -> Observed:
     Raises:
         BadAnswer: what it says makes no sense.
     """
-    answer = hands.call("observe", hands.device.python, timeout_s=60.0)
+    runner = [hands.device.runner.command[0]] if hands.device.runner else []
+    answer = hands.call("observe", hands.device.python, *runner, timeout_s=60.0)
     with _understood(hands):
         facts, installed = read_facts(answer, now), read_installed(answer)
     return Observed(device=hands.device.name, facts=facts, installed=installed)
@@ -134,15 +135,22 @@ def read_facts(answer: Answer, now: datetime) -> Facts:
             rknpu=bool(answer.one("rknpu")),
         ),
         python=python.get("python"),
-        runtimes=tuple(
-            InstalledRuntime(name=runtime, version=str(python[runtime.value]))
-            for runtime in Runtime
-            if runtime.value in python
-        ),
+        runtimes=_runtimes(answer, python),
         providers=tuple(python.get("providers", ())),
         software=_software(answer, python, l4t),
         clock_skew_s=round(epoch - now.timestamp(), 0) if epoch else 0.0,
         emulated=str(lab.get("cpu") or "yes") if lab.get("emulated") else None,
+    )
+
+
+def _runtimes(answer: Answer, python: dict[str, Any]) -> tuple[InstalledRuntime, ...]:
+    """Packages of Python, and programs: ``<runtime> <version>``, for a site's own its digest."""
+    programs = dict(line.partition(" ")[::2] for line in answer.all("program"))
+    versions = {**python, **programs}
+    return tuple(
+        InstalledRuntime(name=runtime, version=str(versions[runtime.value]))
+        for runtime in Runtime
+        if runtime.value in versions
     )
 
 

@@ -3,14 +3,17 @@
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
-from orchestrator.deploy.choice import There
+from orchestrator.catalog.runtime import ADAPTERS, Imported, Program
+from orchestrator.deploy.choice import There, codec_of
 from orchestrator.deploy.deliver import deliver
 from orchestrator.deploy.errand import Errand, Interrupted, OverBudget
 from orchestrator.deploy.hands import Answer, DeviceRefused, Hands
+from orchestrator.deploy.native import prove
 from orchestrator.deploy.probe import read_file
 from orchestrator.errors import FleetError, Owner
+from orchestrator.inventory.runner import Proof
 from orchestrator.rollout.outcome import Outcome, Smoke, Status
 from orchestrator.transport.transport import DeviceUnreachable
 from orchestrator.values import sha256
@@ -27,7 +30,9 @@ class SmokeFailed(FleetError):
 
     def __init__(self, device: str, smoke: Smoke, evidence: str) -> None:
         self.smoke, self.evidence = smoke, evidence
-        super().__init__(f"{device}: {smoke.because}", hint=f"see fleet history --device {device}")
+        super().__init__(
+            f"{device}: {smoke.because}", hint=f"see fleet history --device {device} --evidence"
+        )
 
 
 def switch(hands: Hands, errand: Errand) -> Outcome:
@@ -61,7 +66,7 @@ def _switch(hands: Hands, errand: Errand) -> Outcome:
         return errand.outcome(Status.ALREADY_CURRENT, "already current")
     deliver(hands, errand, found)
     errand.at("smoke test")
-    errand.smoke, errand.evidence = _smoke(hands, errand)
+    errand.smoke, errand.evidence = _smoke(hands, errand, codec_of(found))
     if not errand.smoke.passed:
         raise SmokeFailed(step.device, errand.smoke, errand.evidence)
     errand.at("activate")
@@ -78,7 +83,9 @@ def _switch(hands: Hands, errand: Errand) -> Outcome:
         "confirm",
         *(step.model, step.release, errand.owner, str(errand.playbook.keep_releases)),
     )
-    return errand.outcome(Status.SUCCEEDED)
+    limited = errand.smoke.proof is Proof.RUNS_ONLY
+    because = f"{step.because}; {errand.smoke.because}" if limited else ""
+    return errand.outcome(Status.SUCCEEDED, because)
 
 
 def _prepare(hands: Hands, errand: Errand) -> There | None:
@@ -136,7 +143,18 @@ def with_lease(hands: Hands, errand: Errand) -> Answer:
         return hands.call("prepare", *args)
 
 
-def _smoke(hands: Hands, errand: Errand) -> tuple[Smoke, str]:
+def _smoke(hands: Hands, errand: Errand, codec: str) -> tuple[Smoke, str]:
+    adapter = ADAPTERS[errand.step.runtime]
+    match trial := adapter.trial(hands.device):
+        case Imported():
+            return _imported(hands, errand)
+        case Program():
+            return prove(hands, errand, adapter, trial, codec)
+        case _:
+            assert_never(trial)
+
+
+def _imported(hands: Hands, errand: Errand) -> tuple[Smoke, str]:
     step = errand.step
     deadline_s = errand.manifest.limits.deadline_s
     answer = hands.call(

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from orchestrator.inventory.facts import DeclaredFacts
 from orchestrator.inventory.profile import TransportKind
+from orchestrator.inventory.runner import Proof, Runner
 from orchestrator.values import BadPart, Labels, Name, Value
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\[:][A-Za-z0-9._:%\[\]-]*$")]
@@ -47,6 +48,8 @@ class Device(Value):
     labels: Labels = ()
     facts: DeclaredFacts = DeclaredFacts()
     python: str = "python3"
+    runner: Runner | None = None
+    proof: Proof = Proof.COMPARED
     storage_root: StorageRoot = "~/.fleet"
     via: Name | None = None
     link: Link = Link.AUTO

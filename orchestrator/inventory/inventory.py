@@ -20,6 +20,8 @@ from orchestrator.yamltext import Document
 
 T = TypeVar("T")
 N = TypeVar("N", Profile, Group)
+_OFFERED = ("transport", "port", "python", "storage_root", "runner", "proof")
+"""What a device has from its profile unless it says otherwise."""
 
 
 class Defaults(Value):
@@ -107,8 +109,7 @@ def _devices(
             path = ("devices", name)
             _refuse_twice(document, path, first)
             profile = _profile(document, path, profiles)
-            keys = ("transport", "port", "python", "storage_root")
-            offered = {key: getattr(profile, key) for key in keys}
+            offered = {key: getattr(profile, key) for key in _OFFERED}
             device = document.into(Device, path, **{**offered, **defaults, "name": name})
             for index, group in enumerate(device.groups):
                 if group not in groups:

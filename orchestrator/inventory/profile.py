@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from orchestrator.inventory.runner import Proof, Runner
 from orchestrator.inventory.software import Libc
 from orchestrator.values import Mib, Name, Value
 
@@ -27,6 +28,8 @@ class Runtime(StrEnum):
     TFLITE_RUNTIME = "tflite-runtime"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
+    NATIVE = "native"
+    BENCHMARK_MODEL = "benchmark_model"
 
 
 class TransportKind(StrEnum):
@@ -62,7 +65,8 @@ class Profile(Value):
     """What every device of one kind offers, until the device itself is asked.
 
     `board` are words in the name that the board gives itself. `libc` decides which wheels
-    can be installed, `prefix` is where programs are that are in /usr elsewhere.
+    can be installed, `prefix` is where programs are that are in /usr elsewhere. `runner` is the site's
+    own program for devices without a runtime, `proof` what a smoke test must show at least.
     """
 
     name: Name
@@ -77,6 +81,8 @@ class Profile(Value):
     prefix: str = ""
     storage_root: str = "~/.fleet"
     python: str = "python3"
+    runner: Runner | None = None
+    proof: Proof = Proof.COMPARED
     transport: TransportKind = TransportKind.SSH
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     tried: Tried = Tried.LISTED

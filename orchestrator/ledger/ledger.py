@@ -2,18 +2,19 @@
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, event
-from sqlmodel import Session, col, create_engine, select
+from sqlmodel import Session, col, select
 
 from orchestrator.artifact.manifest import Manifest
+from orchestrator.catalog.reading import Measurement, Reading
 from orchestrator.inventory.facts import Facts
+from orchestrator.ledger.engine import alive, connected
+from orchestrator.ledger.readings import measurement_row, newest, smoke_reading
 from orchestrator.ledger.schema import LedgerDamaged, ready
-from orchestrator.ledger.tables import EntryRow, FactsRow, ManifestRow, RunRow
+from orchestrator.ledger.tables import EntryRow, FactsRow, ManifestRow, MeasurementRow, RunRow
 from orchestrator.rollout.drift import Expected
 from orchestrator.rollout.outcome import Outcome, Status
 from orchestrator.rollout.plan import Plan
@@ -52,7 +53,7 @@ class Ledger:
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
-        self._engine = _engine(file)
+        self._engine = connected(file)
         self._writer = self._engine.execution_options(first_to_write=True)
         ready(self._writer, file)
 
@@ -106,7 +107,7 @@ class Ledger:
         """Mark runs whose controller is gone as interrupted; returns their ids."""
         with Session(self._writer) as session:
             rows = session.exec(select(RunRow).where(col(RunRow.ended_at).is_(None))).all()
-            dead = [row for row in rows if not _alive(row.pid)]
+            dead = [row for row in rows if not alive(row.pid)]
             for row in dead:
                 row.ended_at, row.verdict = _now().isoformat(), "interrupted"
                 row.because = "the controller went away"
@@ -173,18 +174,29 @@ class Ledger:
         named = {(model, release) for (_, model), mine in seen.items() for release in mine}
         return tuple(known[each] for each in sorted(named) if each in known)
 
-    def latencies(self) -> dict[str, dict[str, float]]:
-        """Median smoke-test latencies in ms, by model file digest and then by fingerprint."""
-        known = self.manifests()
-        found: dict[str, dict[str, float]] = {}
-        for entry in reversed(self.history()):
-            outcome = entry.outcome
-            manifest = known.get((outcome.model, outcome.release or ""))
-            measured = outcome.smoke.p50_ms if outcome.smoke and outcome.smoke.passed else None
-            if manifest and measured is not None and outcome.fingerprint:
-                by_fingerprint = found.setdefault(manifest.model_file.sha256, {})
-                by_fingerprint[outcome.fingerprint] = measured
-        return found
+    def measured(self, measurements: Iterable[Measurement]) -> None:
+        """Keep what was measured on devices; on the disk when this returns."""
+        with Session(self._writer) as session:
+            session.add_all(map(measurement_row, measurements))
+            session.commit()
+
+    def measurements(self, model: str | None = None) -> tuple[Measurement, ...]:
+        """What was measured on devices, newest first."""
+        query = select(MeasurementRow).order_by(col(MeasurementRow.seq).desc())
+        if model is not None:
+            query = query.where(MeasurementRow.model == model)
+        with Session(self._engine) as session:
+            rows = session.exec(query).all()
+            return tuple(Measurement.model_validate_json(row.body) for row in rows)
+
+    def readings(self) -> dict[str, tuple[Reading, ...]]:
+        """What variants are chosen by, by the digest of the model file: the newest of each class."""
+        known, said = self.manifests(), self.facts()
+        with Session(self._engine) as session:
+            rows = session.exec(select(EntryRow).order_by(col(EntryRow.seq))).all()
+            proved = [smoke_reading(row, known, said) for row in rows]
+        profiled = [(each.sha256, each.reading) for each in reversed(self.measurements())]
+        return newest([*(each for each in proved if each), *profiled])
 
     def rates(self) -> dict[str, float]:
         """By device: what its line carried when that was last measured, in bytes per second."""
@@ -228,27 +240,6 @@ class Ledger:
                 last = row.chain
                 count += 1
         return count
-
-
-def _engine(file: Path) -> Engine:
-    url = URL.create("sqlite", database=str(file))
-    engine = create_engine(url, connect_args={"timeout": 30})
-
-    @event.listens_for(engine, "connect")
-    def _settings(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # transactions are begun below
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=full")
-        connection.execute("pragma foreign_keys=on")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # Whoever will write takes the lock first: what is read before stays true, and another
-        # controller waits for its turn instead of being told that the database is locked.
-        first = connection.get_execution_options().get("first_to_write")
-        connection.exec_driver_sql("begin immediate" if first else "begin")
-
-    return engine
 
 
 def _entry_row(run: str, outcome: Outcome, profile: str) -> EntryRow:
@@ -299,13 +290,3 @@ def _manifest_row(manifest: Manifest, now: datetime) -> ManifestRow:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -58,3 +58,17 @@ class FactsRow(SQLModel, table=True):
     device: str = Field(primary_key=True)
     at: str
     body: str
+
+
+class MeasurementRow(SQLModel, table=True):
+    """What one variant took on one device; not chained: it can be measured again."""
+
+    __tablename__ = "measurement"
+
+    seq: int | None = Field(default=None, primary_key=True)
+    at: str
+    model: str = Field(index=True)
+    sha256: str = Field(index=True)
+    fingerprint: str = Field(index=True)
+    runtime: str
+    body: str

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.artifact.lock import Lock, offers
+from orchestrator.artifact.lock import Lock, LockedModel, offers
 from orchestrator.artifact.manifest import Manifest
-from orchestrator.catalog.assignment import Assigned, Objective, Refusal, assign
+from orchestrator.catalog.assignment import Assigned, Objective, Offer, Refusal, assign
 from orchestrator.catalog.model import Model
-from orchestrator.catalog.variant import RUNS
+from orchestrator.catalog.reading import Reading
+from orchestrator.catalog.runtime import runtime_for
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
-from orchestrator.inventory.profile import Profile
+from orchestrator.inventory.profile import Profile, Runtime
+from orchestrator.inventory.runner import Proof
 from orchestrator.rollout.observation import Installed, Observation, Unobserved
 from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
 
@@ -19,24 +21,39 @@ from orchestrator.rollout.plan import Desired, Skip, Why, Wish, unreachable
 class Known:
     """Everything a wish is decided on.
 
-    `latencies` are medians in ms by model file digest and then by fingerprint or profile name.
+    `readings` are what was measured on devices, by the digest of the model file;
+    `proof` is what the playbook is content with.
     """
 
     profiles: Mapping[str, Profile]
     lock: Lock
-    latencies: Mapping[str, Mapping[str, float]]
+    readings: Mapping[str, tuple[Reading, ...]]
     objective: Objective
+    proof: Proof = Proof.COMPARED
 
 
 def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
     """The variant of a model that suits a device best, or why none does."""
-    locked = known.lock.find(model.name)
+    measured = measured_offers(model, known.lock.find(model.name), known.readings)
+    offered = _offered(device, known.profiles[device.profile], known.proof)
+    return assign(measured, offered, facts, known.objective)
+
+
+def _offered(device: Device, profile: Profile, proof: Proof) -> Profile:
+    """A profile as one device has it: with its own runner, and what the playbook is content with."""
+    least = Proof.RUNS_ONLY if Proof.RUNS_ONLY in (device.proof, proof) else Proof.COMPARED
+    return profile.model_copy(update={"runner": device.runner, "proof": least})
+
+
+def measured_offers(
+    model: Model, locked: LockedModel | None, readings: Mapping[str, tuple[Reading, ...]]
+) -> tuple[Offer, ...]:
+    """What could be assigned for a model, with what was measured of it on devices."""
     built = {a.variant: a.sha256 for a in locked.artifacts} if locked else {}
-    measured = (
-        replace(offer, device_p50_ms=known.latencies.get(built.get(offer.variant.name) or ""))
+    return tuple(
+        replace(offer, readings=readings.get(built.get(offer.variant.name) or "", ()))
         for offer in offers(model, locked)
     )
-    return assign(measured, known.profiles[device.profile], facts, known.objective)
 
 
 def to_deploy(
@@ -71,6 +88,7 @@ def to_roll_back(
     seen: Mapping[str, Observation],
     known: Mapping[tuple[str, str], Manifest],
     profiles: Mapping[str, Profile],
+    proof: Proof = Proof.COMPARED,
 ) -> tuple[Wish, ...]:
     """For each device that has one of the models: its previous release, or the one named.
 
@@ -87,7 +105,7 @@ def to_roll_back(
         present = [i for i in state.installed if i.model in models and i.current]
         if not present:
             wishes.append(_nothing(device.name, ", ".join(models), "it runs nothing of it"))
-        profile = profiles[device.profile]
+        profile = _offered(device, profiles[device.profile], proof)
         wishes += [_rolled_back(device, i, to, state.facts, known, profile) for i in present]
     return tuple(wishes)
 
@@ -116,17 +134,15 @@ def _rolled_back(
             hint=f"see fleet history --device {device.name}",
         )
     for manifest in manifests:
-        able = [r for r in profile.runtimes if r in RUNS[manifest.runs_as]]
-        runtime = next((r for r in able if facts.version_of(r) is not None), None)
-        if runtime is not None:
+        runtime = runtime_for(manifest.runs_as, profile, facts)
+        if isinstance(runtime, Runtime):
             because = "the previous release" if to is None else f"asked for {to}"
             return Desired(device.name, model, manifest, runtime, because)
-    needs = " or ".join(r.value for r in RUNS[manifests[0].runs_as])
     return Skip(
         device=device.name,
         model=model,
         why=Why.NO_VARIANT,
-        because=f"{manifests[0].release} needs {needs}, which is not installed",
+        because=f"{manifests[0].release} cannot run: {runtime_for(manifests[0].runs_as, profile, facts)}",
     )
 
 

@@ -1,8 +1,24 @@
 """What became of one step on one device: never only "failed"."""
 
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import AfterValidator
+
+from orchestrator.inventory.runner import Proof
 from orchestrator.values import Value
+
+EVIDENCE_BYTES = 16 * 1024
+"""The most that is kept of one failure."""
+
+
+def _capped(text: str) -> str:
+    """The end of a text, so that it has at most `EVIDENCE_BYTES` in UTF-8."""
+    return text.encode()[-EVIDENCE_BYTES:].decode("utf-8", "ignore")
+
+
+Evidence = Annotated[str, AfterValidator(_capped)]
+"""Versions, last words and what the kernel said, for whoever was not there."""
 
 
 class Status(StrEnum):
@@ -25,10 +41,14 @@ class Status(StrEnum):
 
 
 class Smoke(Value):
-    """What the smoke test measured on the device: latency of one inference, resident memory."""
+    """What the smoke test measured on the device: latency of one inference, resident memory.
+
+    A `proof` of ``runs-only`` says that outputs were not compared with the golden ones.
+    """
 
     passed: bool
     because: str = ""
+    proof: Proof = Proof.COMPARED
     runtime: str = ""
     cases: int = 0
     worst_output: str = ""
@@ -64,4 +84,4 @@ class Outcome(Value):
     seconds: float = 0.0
     smoke: Smoke | None = None
     fingerprint: str | None = None
-    evidence: str = ""
+    evidence: Evidence = ""

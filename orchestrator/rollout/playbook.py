@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from orchestrator.catalog.assignment import Objective
 from orchestrator.inventory.device import Link
+from orchestrator.inventory.runner import Proof
 from orchestrator.values import Name, Value
 from orchestrator.yamltext import Document
 
@@ -65,7 +66,8 @@ class Playbook(Value):
 
     A step is tried `attempts` times if the line fails, as long as no more than `send_at_most` of
     the release's size has been sent to the device. `link` overrides what the inventory says. With
-    `relay`, a release is sent once to each gateway, and devices behind it fetch it from there.
+    `relay`, a release is sent once to each gateway, and devices behind it fetch it from there. A
+    `proof` of ``runs-only`` lets runtimes serve that cannot tell what they compute.
     """
 
     name: Name = "canary"
@@ -83,6 +85,7 @@ class Playbook(Value):
     relay: bool = False
     keep_releases: Annotated[int, Field(ge=2, le=50)] = 3
     confirm_within_s: Annotated[int, Field(ge=5, le=3600)] = 60
+    proof: Proof = Proof.COMPARED
 
 
 class PlannedWave(Value):

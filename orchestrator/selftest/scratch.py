@@ -44,6 +44,10 @@ _LOOK = _ROOT + (
     "done; for o in * .[!.]* staging/*; do "
     '{ [ -e "$o" ] && [ ! -L "$o" ]; } && echo "other - $o"; done; exit 0'
 )
+_BORROW = _ROOT + (
+    '[ ! -d "${r%/*}/runtimes" ] || { mkdir -p "$r" && ln -s ../runtimes "$r/runtimes"; }'
+)
+"""What `fleet bootstrap` has brought serves here as well."""
 _REMOVE = _ROOT + 'case $r in */.selftest-*) rm -rf "$r" ;; esac'
 PLAYBOOK = """name: selftest
 waves: [{name: all, size: all, max_failed: 100%}]
@@ -195,6 +199,7 @@ def scratch(fleet: Fleet, device: Device, folder: Path) -> Iterator[Scratch]:
         raise Unreachable(observed.because, hint=observed.hint)
     made = Scratch(folder, fleet, device, observed.facts)
     try:
+        made.ask(fleet, _BORROW)
         yield made
     finally:
         made.remove(fleet)

@@ -16,7 +16,7 @@ from orchestrator.web.bars import Group, bars
 from orchestrator.web.chart import Dot, Mark, scatter
 from orchestrator.web.svg import STYLE
 
-LATENCY = "latency p50 on the build machine, ms (whisker: to p95)"
+BUILDER = "the build machine"
 SIZE = "size, KiB"
 
 METRICS = {
@@ -41,8 +41,12 @@ class Sensed:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a page shows that is not in the lock: compressed sizes by digest, sensitivities."""
+    """What a page shows that is not in the lock: compressed sizes by digest, sensitivities.
 
+    `place` is where the models' figures were measured.
+    """
+
+    place: str = BUILDER
     packed: Mapping[str, Packed] = field(default_factory=dict)
     sensed: Mapping[tuple[str, Format], Sensed] = field(default_factory=dict)
 
@@ -89,24 +93,25 @@ def metric_of(model: LockedModel) -> str:
     return "cosine with float32" if any(f.samples for f in every) else ""
 
 
-def pareto(model: LockedModel, *, alone: bool = False) -> str:
+def pareto(model: LockedModel, *, place: str = BUILDER, alone: bool = False) -> str:
     """Quality against latency with 95 % intervals; where quality is not known, size."""
-    return _scatter(model, LATENCY, alone=alone)
+    x = f"latency p50 on {place}, ms (whisker: to p95)"
+    return _scatter(model, x, timed=True, alone=alone)
 
 
-def _scatter(model: LockedModel, x: str, *, alone: bool = False) -> str:
+def _scatter(model: LockedModel, x: str, *, timed: bool, alone: bool = False) -> str:
     title = metric_of(model)
     measured = [a for a in model.artifacts if a.figures and a.figures.p50_ms]
     largest = max((a.whole_bytes for a in measured), default=1) or 1
     best = on_front(model)
-    dots = [_dot(a, x, best, largest, quality=bool(title)) for a in measured]
+    dots = [_dot(a, best, largest, timed=timed, quality=bool(title)) for a in measured]
     lower = any(a.figures and a.figures.lower_is_better for a in measured)
     up = f"{title}{' (lower is better)' if lower else ''}" if title else SIZE
     return scatter(dots, x, up, alone=alone)
 
 
 def _dot(
-    artifact: LockedArtifact, x: str, best: tuple[str, ...], largest: int, *, quality: bool
+    artifact: LockedArtifact, best: tuple[str, ...], largest: int, *, timed: bool, quality: bool
 ) -> Dot:
     figures = artifact.figures
     assert figures is not None
@@ -114,7 +119,6 @@ def _dot(
     fits = artifact.variant in best
     usable = Mark.FRONT if fits else Mark.USABLE
     kib = artifact.whole_bytes / 1024
-    timed = x == LATENCY
     return Dot(
         label=artifact.variant,
         x=(figures.p50_ms or 0.0) if timed else kib,
@@ -144,8 +148,9 @@ def _model(model: LockedModel, beside: Beside) -> dict[str, Any]:
         "samples": max((figures.samples for figures in measured), default=0),
         "artifacts": [_row(a, best, beside.packed) for a in model.artifacts],
         "reasons": [a for a in model.artifacts if a.because],
-        "pareto": pareto(model) if timed else "",
-        "by_size": _scatter(model, SIZE) if timed and quality else "",
+        "place": beside.place,
+        "pareto": pareto(model, place=beside.place) if timed else "",
+        "by_size": _scatter(model, SIZE, timed=False) if timed and quality else "",
         "sizes": _sizes(built, beside.packed),
         "sensitivities": [_sensitivity(*each) for each in _sensed(model, beside)],
         "searches": [a for a in model.artifacts if a.mixture],

@@ -435,8 +435,45 @@ smoke() { # smoke MODEL RELEASE RUNTIME PYTHON DEADLINE_S
     command -v "$4" >/dev/null 2>&1 || refuse no-python "no $4 on the device"
     said=$("$4" "$here/smoke.py" "$folder" "$3" "$5" 2>&1)
     say ended $?
-    say smoke "$(echo "$said" | tail -n 1)"
+    say smoke "$(printf '%s\n' "$said" | tail -n 1)"
 }
+
+# --- measuring: beside what runs, and nothing of it stays -------------------------------------
+
+samples() { # samples MODEL OWNER SHA256  <  inputs and labels: they lie in the lease, and go with it
+    use_model "$1"
+    holds "$2"
+    said=$({ cat >"$m/lock/$3"; } 2>&1) || refuse transfer "$said; $(df_words)"
+    sum=$(sha256sum <"$m/lock/$3")
+    [ "${sum%% *}" = "$3" ] || refuse transfer "the samples are not what was sent: $(df_words)"
+}
+
+measure() { # measure MODEL RELEASE OWNER RUNTIME PYTHON DEADLINE_S SECONDS SAMPLES|-
+    use_model "$1" "$2"
+    holds "$3"
+    folder=$part
+    [ -d "$folder" ] || folder=$made
+    [ -d "$folder" ] || refuse no-release "$release is not on the device"
+    command -v "$5" >/dev/null 2>&1 || refuse no-python "no $5 on the device"
+    given=-
+    [ "$8" = - ] || given=$m/lock/$8
+    said=$(exec "$5" "$here/measure.py" "$folder" "$4" "$6" "$7" "$given" "$m/lock/at" 2>&1)
+    say ended $?
+    say measured "$(printf '%s\n' "$said" | tail -n 1)"
+}
+
+clear_away() { # clear_away MODEL RELEASE OWNER: as if nobody had measured; another's lease is let alone
+    use_model "$1" "$2"
+    owner=''
+    { read -r owner until <"$m/lock/owner"; } 2>/dev/null
+    [ "${owner:-$3}" = "$3" ] || return 0
+    rm -rf "$part"
+    leave "$3"
+    rmdir "$m/releases" 2>/dev/null && rmdir "$m/staging" "$m" 2>/dev/null # there was nothing before
+    return 0
+}
+
+# --- the switch -------------------------------------------------------------------------------
 
 activate() { # activate MODEL RELEASE OWNER EXPECTED|- TOKEN REVERT_AFTER_S
     use_model "$1" "$2"
@@ -538,13 +575,13 @@ drop() { # drop MODEL RELEASE OWNER: a kept release whose bytes are no longer wh
 
 discard() { # discard MODEL RELEASE OWNER: forget what was staged and go
     use_model "$1" "$2"
-    rm -rf "$part"
+    rm -rf "$part" "$m/staging/$release.run"
     leave "$3"
 }
 
 echo "=fleet 1="
 case $verb in
-    observe) . "$here/facts.sh"; facts "$1"; installed ;;
+    observe) . "$here/facts.sh"; facts "$@"; installed ;;
     installed) installed ;;
     hashes) current_hashes ;;
     prepare) prepare "$@" ;;
@@ -554,6 +591,11 @@ case $verb in
     serve) serve "$@" ;;
     fetch) fetch "$@" ;;
     smoke) smoke "$@" ;;
+    samples) samples "$@" ;;
+    measure) measure "$@" ;;
+    clear-away) clear_away "$@" ;;
+    cases | run | outputs) . "$here/run.sh"; "$verb" "$@" ;;
+    bundle_*) . "$here/bundle.sh"; "$verb" "$@" ;;
     activate) activate "$@" ;;
     confirm) confirm "$@" ;;
     drop) drop "$@" ;;

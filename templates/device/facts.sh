@@ -13,7 +13,7 @@ look() { # look FILE: its first line into `line`, empty where there is none
     { IFS= read -r line <"$1" || [ -n "$line" ]; } 2>/dev/null
 }
 
-facts() { # facts PYTHON
+facts() { # facts PYTHON [RUNNER]
     sys=${FLEET_LAB_ROOT:-}
     unread=$(cat "$here/smoke.py" 2>&1 >/dev/null) || refuse storage-dead "cannot read its files: $unread"
     say epoch "$(date +%s)"
@@ -23,6 +23,7 @@ facts() { # facts PYTHON
     condition_facts
     accelerator_facts
     software_facts "$1"
+    program_facts "${2:-}"
 }
 
 board_facts() {
@@ -142,6 +143,18 @@ software_facts() { # software_facts PYTHON
     [ -n "$special" ] && dpkg-query -W nvidia-jetpack libedgetpu1-std libedgetpu1-max hailort \
         2>/dev/null | while IFS= read -r line; do say package "$line"; done
     say runtimes "$("$1" "$here/runtimes.py" 2>/dev/null)"
+}
+
+program_facts() { # program_facts RUNNER: what runs models without Python, and which build of it
+    # shellcheck disable=SC2088 # the tilde is the inventory's word for our home
+    case $1 in "~/"*) set -- "$HOME/${1#"~/"}" ;; esac
+    if [ -n "$1" ] && at=$(command -v "$1"); then
+        sum=$(sha256sum <"$at" 2>/dev/null)
+        say program "native ${sum%"${sum#????????????}"}"
+    fi
+    if command -v benchmark_model >/dev/null 2>&1 || [ -x /data/local/tmp/benchmark_model ]; then
+        say program "benchmark_model unknown"
+    fi
 }
 
 libc_facts() { # glibc answers the first question, musl the second or the third, and bionic none

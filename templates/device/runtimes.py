@@ -2,8 +2,9 @@
 
     python3 runtimes.py       one line of JSON, always; exit status 0
 
-Read from the folders that packages lie in. Nothing is imported, not even json or re: on a small core
-each of them takes longer than all of this. Python 3.6 and later.
+Read from the folders that packages lie in: those that `fleet bootstrap` brought, then Python's own.
+Nothing is imported, not even json or re: on a small core each of them takes longer than all of
+this. Python 3.6 and later.
 """
 
 import os
@@ -23,10 +24,15 @@ PROVIDERS = ("Tensorrt", "CUDA", "MIGraphX", "ROCM", "OpenVINO", "Dnnl", "VitisA
 """ONNX Runtime's execution providers that are shared libraries of their own, best first."""
 
 
-def runtimes():
-    places = [(folder, listed(folder)) for folder in sys.path if folder]
+def runtimes(bundles=True):
+    own = [(folder, listed(folder)) for folder in sys.path if folder]
+    brought = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "..", "..", "runtimes")
     found = {"python": "%d.%d.%d" % sys.version_info[:3], "bits": 64 if sys.maxsize > 2**32 else 32}
     for name, (module, dist) in PACKAGES.items():
+        folders = (
+            [n for n in sorted(listed(brought)) if n.startswith(name + "-")] if bundles else []
+        )
+        places = [(f, listed(f)) for f in (os.path.join(brought, n) for n in folders)] + own
         home = [folder for folder, names in places if module in names or module + ".py" in names]
         if home:
             found[name] = version([names for _, names in places], dist)

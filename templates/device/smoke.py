@@ -3,8 +3,8 @@
     python3 smoke.py FOLDER RUNTIME DEADLINE_S     one line of JSON, always; exit status 0
 
 Inference happens in a child process under a deadline, and its exit status counts: a model that
-crashes, hangs or dies on the way out is a result, not a mishap. Python 3.6 and later; needs numpy
-and the runtime, nothing else.
+crashes, hangs, lies or dies on the way out is a result, not a mishap, and comes with evidence.
+Nothing that it started outlives it. Python 3.6 and later; needs numpy and the runtime, nothing else.
 """
 
 import json
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 # NumPy only compares here: one thread for its BLAS saves a third of a second of starting many.
@@ -19,6 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 SUFFIXES = {"openvino": "xml"}
 MAX_RUNS, MAX_TIMED_S = 50, 2.0
+KEPT = {"stdout": 3000, "stderr": 5000, "dmesg": 2500}
+"""How much of each is evidence, in bytes from its end."""
 
 
 def version(dist):
@@ -33,35 +36,144 @@ def version(dist):
 
 def main():
     if sys.argv[1] == "--child":
-        return child(*sys.argv[2:4])
-    folder, runtime, deadline_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    command = [sys.executable, os.path.abspath(__file__), "--child", folder, runtime]
+        folder, runtime, mark = sys.argv[2:5]
+        bound()
+        tell(mark, child(folder, runtime))
+    else:
+        folder, runtime, deadline_s = sys.argv[1:4]
+        words = [os.path.abspath(__file__), "--child", folder, runtime]
+        print(json.dumps(supervised(words, runtime, float(deadline_s))))
+
+
+def tell(mark, report):
+    """What a child says to whoever supervises it."""
+    print("\n%s %s" % (mark, json.dumps(report)), flush=True)
+
+
+def supervised(words, runtime, deadline_s):
+    """The report of a script in a child process, believed only if it ends as it should.
+
+    The last of its arguments is the mark with which it has to `tell`.
+    """
+    mark = os.urandom(8).hex()  # what the model prints itself is no report
+    command = [sys.executable, *words, mark]
     before = killed_for_memory()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True)
+    out, err = Tail(process.stdout, mark.encode()), Tail(process.stderr)
     try:
-        out, err = process.communicate(timeout=deadline_s)
+        status = process.wait(timeout=deadline_s)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return failed("did not finish within %g s" % deadline_s, kind="timeout")
-    words = err.decode("utf-8", "replace").strip()[-2000:]
-    if process.returncode < 0:
-        number = -process.returncode
-        name = signal.Signals(number).name if number in list(signal.Signals) else number
-        if number == signal.SIGKILL and killed_for_memory() > before:
-            because = "the kernel killed the runtime: the device's memory does not suffice"
-            return failed(because, kind="out-of-memory", evidence=words)
-        return failed("the runtime was killed by %s" % name, kind="crash", evidence=words)
-    try:
-        report = json.loads(out.decode().strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        last = words.splitlines()[-1] if words else "no output"
-        return failed("the runtime failed: %s" % last, kind="crash", evidence=words)
-    if process.returncode:
-        return failed(
-            "the runtime exited with %d" % process.returncode, kind="crash", evidence=words
-        )
+        status = None
+    finally:
+        end(process)
+    out.join(1.0)
+    err.join(1.0)
+    report = judged(out, err, status, deadline_s, killed_for_memory() > before)
+    if not report["passed"]:
+        report["evidence"] = evidence(runtime, out, err, status)
     return report
+
+
+class Tail(threading.Thread):
+    """Reads a stream to its end, however long it is, and keeps little of it.
+
+    `kept` are the last bytes, `marked` the last line that begins with the mark.
+    """
+
+    MOST = 1 << 16
+
+    def __init__(self, stream, mark=None):
+        threading.Thread.__init__(self)
+        self.daemon = True
+        self.kept, self.marked, self.bytes = b"", b"", 0
+        self._stream, self._mark = stream, mark and b"\n" + mark + b" "
+        self.start()
+
+    def run(self):
+        while True:
+            piece = os.read(self._stream.fileno(), self.MOST)
+            if not piece:
+                return
+            self.bytes += len(piece)
+            self.kept = (self.kept + piece)[-2 * self.MOST :]
+            if self._mark and self._mark in self.kept:
+                self.marked = self.kept.rpartition(self._mark)[2].split(b"\n")[0]
+
+    def said(self, most):
+        text = self.kept[-most:].decode("utf-8", "replace").strip()
+        return text.replace(self._mark.decode().strip(), "report:") if self._mark else text
+
+
+def end(process):
+    """Kill a child and everything in its process group, also what ignores a polite signal."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass  # nobody is left
+    process.wait()
+
+
+def judged(out, err, status, deadline_s, starved):
+    """What became of the child; `status` as subprocess has it, None for one that hung."""
+    if status is None:
+        return failed("did not finish within %g s" % deadline_s, kind="timeout")
+    last = (err.said(2000).splitlines() or [""])[-1]
+    if status and any(words in last for words in ("MemoryError", "bad_alloc", "allocate memory")):
+        because = "the runtime wants more memory than the device has left: %s" % last
+        return failed(because, kind="out-of-memory")
+    if status < 0:
+        number = -status
+        name = signal.Signals(number).name if number in list(signal.Signals) else number
+        if number == signal.SIGKILL and starved:
+            because = "the kernel killed the runtime: the device's memory does not suffice"
+            return failed(because, kind="out-of-memory")
+        return failed("the runtime was killed by %s" % name, kind="crash")
+    try:
+        report = json.loads(out.marked.decode())
+    except ValueError:
+        words = last or "exit status %d and no report" % status
+        return failed("the runtime failed: %s" % words, kind="crash")
+    if status:
+        return failed("the runtime exited with %d after its report" % status, kind="crash")
+    return report
+
+
+def evidence(runtime, out, err, status):
+    """What somebody needs to see who was not there: versions, last words, the kernel's too."""
+    parts = [versions(runtime)]
+    for name, stream in (("stdout", out), ("stderr", err)):
+        if stream.bytes:
+            said = stream.said(KEPT[name])
+            parts.append("--- %s, %d bytes, its end:\n%s" % (name, stream.bytes, said))
+    if status is not None and status < 0:
+        kernel = kernel_said()
+        if kernel:
+            parts.append("--- dmesg, its end:\n" + kernel)
+    return "\n".join(parts)
+
+
+def versions(runtime):
+    """Of Python, numpy and the runtime, without importing what may have crashed just now."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:0] = [here, *bundles(runtime)]
+    try:
+        from runtimes import runtimes
+
+        found = runtimes()
+    except Exception:
+        found = {"python": "%d.%d.%d" % sys.version_info[:3]}
+    return ", ".join("%s %s" % (n, found[n]) for n in ("python", "numpy", runtime) if n in found)
+
+
+def kernel_said():
+    try:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(["dmesg"], stdout=pipe, stderr=pipe) as asked:
+            text = asked.communicate(timeout=5)[0][-KEPT["dmesg"] :]
+    except (OSError, subprocess.SubprocessError):
+        return ""  # not there, or not for everybody
+    return "\n".join(text.decode("utf-8", "replace").splitlines()[-20:]).strip()
 
 
 def killed_for_memory():
@@ -73,6 +185,33 @@ def killed_for_memory():
         return 0
 
 
+def bound():
+    """End with the parent; and ask for no more memory than is left: others are serving here."""
+    import ctypes
+    import resource
+
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        pass
+    left = memory_left()
+    if left:
+        # its own data, mapped or not yet; kernels before 4.7 count the heap alone
+        resource.setrlimit(resource.RLIMIT_DATA, (left, left))
+
+
+def memory_left():
+    """Bytes that could be had without taking them from anybody; 0 if unknown."""
+    try:
+        with open("/proc/meminfo") as lines:
+            found = dict(line.split()[:2] for line in lines)
+    except (OSError, ValueError):
+        return 0
+    if "MemAvailable:" not in found:
+        return 0
+    return (int(found["MemAvailable:"]) + int(found.get("SwapFree:", 0))) * 1024
+
+
 def failed(because, **more):
     return dict(more, passed=False, because=because)
 
@@ -80,12 +219,12 @@ def failed(because, **more):
 def child(folder, runtime):
     import resource
 
+    sys.path[:0] = bundles(runtime)
     import numpy
 
     with open(os.path.join(folder, "manifest.json")) as file:
         manifest = json.load(file)
-    suffix = SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
-    model = os.path.join(folder, "model." + suffix)
+    model = os.path.join(folder, "model." + suffix(manifest))
     golden = numpy.load(os.path.join(folder, "golden.npz"), allow_pickle=False)
     allowed = {t["output"]: t["max_abs_diff"] for t in manifest["tolerances"]}
     started = time.perf_counter()
@@ -102,6 +241,22 @@ def child(folder, runtime):
         report.update(p95_ms=round(times[int(len(times) * 0.95)], 4))
     report["rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
     return within(report, manifest["limits"])
+
+
+def suffix(manifest):
+    return SUFFIXES.get(manifest["runs_as"], manifest["runs_as"])
+
+
+def bundles(runtime):
+    """Where `fleet bootstrap` has put a runtime, if it has; the runtime's own numpy lies there too."""
+    place = os.path.abspath(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../runtimes")
+    )
+    try:
+        found = sorted(n for n in os.listdir(place) if n.startswith(runtime + "-"))
+    except OSError:
+        return []
+    return [os.path.join(place, name) for name in found]
 
 
 def compare(numpy, run, inputs, wanted, allowed, cases, again=None):
@@ -249,4 +404,4 @@ OPEN = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(main()))
+    main()

@@ -19,6 +19,7 @@ from orchestrator.catalog.variant import Format
 from orchestrator.values import sha256
 
 MODEL = "scale"
+DATA = Path(__file__).parents[2] / "orchestrator" / "selftest" / "data"
 
 
 def offer(
@@ -97,3 +98,36 @@ def made_model(version: str, size: int, even: bool = False) -> tuple[bytes, byte
     golden = io.BytesIO()
     np.savez_compressed(golden, in_x=x, out_y=x * k)
     return model.SerializeToString(deterministic=True), golden.getvalue()
+
+
+def offer_tflite(site: Path, version: str) -> str:
+    """Put the self-test's TFLite model, y = x + 1, into a site's catalog and lock; its release."""
+    store = Store(site / ".fleet" / "store")
+    model, golden = (DATA / "add_one.tflite").read_bytes(), (DATA / "golden.npz").read_bytes()
+    artifact = LockedArtifact(
+        variant="tflite-float32",
+        key=sha256(version.encode()),
+        status=Status.ACCEPTED,
+        format=Format.TFLITE,
+        sha256=store.add(model),
+        size_bytes=len(model),
+        figures=Figures(size_bytes=len(model), accuracy=1.0, p50_ms=0.01, samples=2),
+        golden=GoldenSet(
+            sha256=store.add(golden),
+            size_bytes=len(golden),
+            cases=2,
+            tolerances=(Tolerance(output="y", max_abs_diff=1e-6),),
+        ),
+    )
+    locked = LockedModel(
+        name=MODEL,
+        version=version,
+        source=sha256(model),
+        preprocessing=Preprocessing(),
+        artifacts=(artifact,),
+    )
+    fleet = Fleet(site)
+    entry = {"source": "add_one.tflite", "version": version, "variants": ["tflite-float32"]}
+    (fleet.settings.inventory / "models.yaml").write_text(json.dumps({"models": {MODEL: entry}}))
+    fleet.site.write_lock(Lock(models=(locked,)))
+    return locked.manifest("tflite-float32").release

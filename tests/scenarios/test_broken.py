@@ -1,6 +1,8 @@
 """Devices that cannot take a release: each says why, and keeps what it runs."""
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -106,18 +108,61 @@ def test_a_smoke_test_that_outlasts_its_deadline_is_named(site):
     assert site.leftovers("pi-01") == []
 
 
-def test_inference_that_is_killed_is_named_with_its_signal(site):
-    folder = site.home("pi-01") / "die"
+def child_that(site, device: str, body: str) -> None:
+    """Have the child of a device's smoke test do `body` first."""
+    folder = site.home(device) / "die"
     folder.mkdir()
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
     (folder / "sitecustomize.py").write_text(
-        "import os, sys\nif '--child' in sys.orig_argv:\n    os.kill(os.getpid(), 9)\n"
+        f"import os, signal, sys, time\nif '--child' in sys.orig_argv:\n{lines}"
     )
-    python_that(site, "pi-01", "export PYTHONPATH=/home/pi/die")
+    python_that(site, device, "export PYTHONPATH=/home/pi/die")
+
+
+def test_inference_that_is_killed_is_named_with_its_signal(site):
+    child_that(site, "pi-01", "os.kill(os.getpid(), 9)")
 
     done = site.deploy("pi-01")
 
     assert done.outcome["status"] == "failed-unchanged"
     assert "the runtime was killed by SIGKILL" in done.outcome["because"]
+
+
+def test_a_model_that_reports_its_own_success_and_leaves_is_not_believed(site):
+    child_that(site, "pi-01", """print('{"passed": true}', flush=True)\nos._exit(0)""")
+
+    done = site.deploy("pi-01")
+    shown = site.run("history", "--device", "pi-01", "--evidence")
+
+    assert done.outcome["status"] == "failed-unchanged"
+    assert "exit status 0 and no report" in done.outcome["because"]
+    assert '--- stdout, 17 bytes, its end: {"passed": true}' in shown.said
+    assert "numpy" in done.outcome["evidence"]
+    assert "onnxruntime" in done.outcome["evidence"]
+    assert site.leftovers("pi-01") == []
+
+
+def test_a_model_that_forks_and_hangs_leaves_no_process_on_the_device(site):
+    site.offer("1.0", deadline_s=3)
+    hang = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()\n"
+    child_that(site, "pi-01", hang + "os.write(2, b'x' * 3_000_000)\ntime.sleep(600)")
+
+    done = site.deploy("pi-01")
+
+    assert "did not finish within 3 s" in done.outcome["because"]
+    assert "--- stderr, 6000000 bytes" in done.outcome["evidence"]
+    assert len(done.outcome["evidence"].encode()) <= 16 * 1024
+    part = f"{done.outcome['release']}.part"
+    assert [line for line in commands() if "--child" in line and part in line] == []
+
+
+def commands() -> list[str]:
+    """What runs on this machine, and so on every device of the lab."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return found
 
 
 def test_a_smoke_test_that_is_killed_itself_is_named_with_its_signal(site):

@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `from pair import …`
+from pair import PAIR, offer_pair
+
 from orchestrator.app import Fleet
 from orchestrator.deploy.choice import There
 from orchestrator.deploy.deliver import deliver
@@ -20,6 +23,8 @@ from orchestrator.deploy.switch import there
 from orchestrator.field import Field
 from orchestrator.inventory.device import Device, Link
 from orchestrator.inventory.profile import Runtime
+from orchestrator.profiling import excerpts, profile
+from orchestrator.profiling import prepared as prepared_turns
 from orchestrator.rollout.drift import Finding
 from orchestrator.rollout.plan import Switch
 from orchestrator.transport.loopback import LoopbackTransport
@@ -138,6 +143,34 @@ def test_a_version_comes_goes_and_comes_back_under_every_shell(site, tools, tmp_
     ]
 
 
+def test_variants_are_measured_and_nothing_stays_under_every_shell(site, tools, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    offer_pair(site.folder)
+    fleet = HereFleet(site.folder, home, tools)
+    turns = prepared_turns(fleet, PAIR, "pi-01")
+    given, why = excerpts(fleet, PAIR, turns)
+
+    first = profile(fleet, turns, given, seconds=0.1)
+    left = [path.name for path in (home / ".fleet").iterdir()]
+    (deployed,) = fleet.execute(fleet.plan("pi-01", fleet.site.playbook("all"))).outcomes
+    second = profile(fleet, turns, given, seconds=0.1)
+
+    assert why == ()
+    assert [each.measurement and each.measurement.value for each in first] == [0.0, 1.0]
+    assert left == ["bin"]
+    assert all(each.measurement for each in second)
+    place = home / ".fleet" / PAIR
+    assert (place / "current").readlink().name == deployed.release
+    assert sorted(path.name for path in place.iterdir()) == [
+        "current",
+        "journal.ndjson",
+        "releases",
+        "staging",
+    ]
+    assert list((place / "staging").iterdir()) == []
+
+
 def test_a_switch_without_its_confirmation_goes_back_under_every_shell(site, tools, tmp_path):
     class Lost(Exception):
         pass
@@ -246,3 +279,23 @@ def test_a_late_revert_removes_nothing_that_may_have_come_meanwhile(tmp_path):
     )
 
     assert not (tmp_path / "removed").exists()
+
+
+def test_a_program_that_ends_at_once_is_not_waited_for_until_its_deadline(tools, tmp_path):
+    """Its watchman may be told to go before it has become the first of a group of its own."""
+    place = tmp_path / "fleet" / "scale"
+    for folder in ("releases/r", "staging", "lock"):
+        (place / folder).mkdir(parents=True)
+    (place / "lock" / "owner").write_text(f"me {int(time.time()) + 600}\n")
+    words = ["run", "scale", "r", "me", "60", "model.onnx", "2", "nosuch", "{model}"]
+    argv = [tools / "sh", SHIPPED, tmp_path / "fleet", *words]
+    env = {"PATH": str(tools), "HOME": str(tmp_path)}
+    began = time.monotonic()
+
+    said = [
+        subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
+        for _ in range(12)
+    ]
+
+    assert time.monotonic() - began < 50
+    assert all("\ncase=0 127\n" in each and "\n=end=\n" in each for each in said)

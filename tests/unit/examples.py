@@ -10,6 +10,7 @@ from orchestrator.artifact.lock import Lock, LockedArtifact, LockedFile, LockedM
 from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.assignment import Figures
 from orchestrator.catalog.model import Model, Preprocessing
+from orchestrator.catalog.reading import Means, Measurement, Reading
 from orchestrator.catalog.variant import BUILDABLE
 from orchestrator.errors import FleetError
 from orchestrator.inventory.device import Device
@@ -64,7 +65,10 @@ def digest_of(word: str) -> str:
 
 
 def facts(*runtimes: Runtime, **more: Any) -> Facts:
-    installed = tuple(InstalledRuntime(name=name, version="1.2.0") for name in runtimes)
+    versions = {Runtime.OPENVINO: "2025.1.0", Runtime.TFLITE_RUNTIME: "2.14.0"}
+    installed = tuple(
+        InstalledRuntime(name=name, version=versions.get(name, "1.2.0")) for name in runtimes
+    )
     return Facts(**{"observed_at": NOON, "arch": "aarch64", "runtimes": installed, **more})
 
 
@@ -147,6 +151,37 @@ def unobserved(device: str) -> Unobserved:
 def empty_plan(*manifests: Manifest) -> Plan:
     plan = make_plan(Intent.DEPLOY, "all", Playbook(), (), {}, {})
     return plan.model_copy(update={"manifests": manifests})
+
+
+def reading(fingerprint: str, ms: float, **more: Any) -> Reading:
+    """A smoke test's latency on some pi of that fingerprint."""
+    whole = {"means": Means.SMOKE, "profile": "pi", "at": NOON, "p50_ms": ms}
+    return Reading(**{**whole, "fingerprint": fingerprint, **more})
+
+
+def measurement(
+    fingerprint: str, ms: float, variant: str = "tflite-int8", **more: Any
+) -> Measurement:
+    """What `fleet profile` measured on a pi of that fingerprint."""
+    whole = {
+        "at": NOON,
+        "model": "fashion",
+        "variant": variant,
+        "sha256": digest_of(variant),
+        "device": "pi-10",
+        "profile": "pi",
+        "fingerprint": fingerprint,
+        "runtime": "litert 1.2.0",
+        "load_ms": 50.0,
+        "first_ms": 2 * ms,
+        "p50_ms": ms,
+        "p95_ms": 1.5 * ms,
+        "runs": 500,
+        "seconds": 10.0,
+        "slowdown": 1.0,
+        "rss_mib": 60.0,
+    }
+    return Measurement(**{**whole, **more})
 
 
 def outcome(device: str, release: Manifest | None = None, **more: Any) -> Outcome:

@@ -1,9 +1,11 @@
 """Which variant a device gets, and why each of the others was not taken."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from examples import artifact, digest_of, facts, locked, model, profile
+from examples import NOON, artifact, digest_of, facts, locked, model, profile, reading
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,9 @@ from orchestrator.catalog.assignment import (
     Refusal,
     assign,
 )
+from orchestrator.catalog.reading import Means
 from orchestrator.catalog.variant import BUILDABLE, Variant
+from orchestrator.inventory.facts import InstalledRuntime
 from orchestrator.inventory.profile import Runtime
 from orchestrator.inventory.software import Software
 
@@ -242,18 +246,49 @@ def test_a_figure_that_could_not_be_measured_never_wins():
 
 SAID = facts(LITERT, ONNX)
 HERE = SAID.fingerprint
+EVERY = facts(runtimes=tuple(InstalledRuntime(name=name, version="2026.1") for name in Runtime))
 
 
-def measured(given: Offer, **ms: float) -> Offer:
-    where = {HERE if key == "here" else key: value for key, value in ms.items()}
-    return Offer(given.variant, given.figures, given.blocked, where)
+PROFILED = "fleet profile, 2026-01-02"
+SMOKED = "smoke test, 2026-01-02"
+
+
+def measured(given: Offer, means: Means = Means.SMOKE, **ms: float) -> Offer:
+    """With a latency by fingerprint: of this hardware, of another pi, of something else."""
+    where = {"here": (HERE, "pi"), "pi": ("another", "pi"), "else": ("else", "jetson")}
+    more = tuple(
+        reading(where[key][0], value, profile=where[key][1], means=means)
+        for key, value in ms.items()
+    )
+    return replace(given, readings=(*given.readings, *more))
+
+
+def profiled(given: Offer, **ms: float) -> Offer:
+    return measured(given, Means.PROFILE, **ms)
 
 
 def test_latencies_measured_on_the_same_hardware_stand_over_those_of_the_builder():
     found = chosen(measured(FAST, here=9.0), measured(SMALL, here=8.0), said=SAID)
 
     assert found.variant == "tflite-int8"
-    assert found.because == "best latency: 8.000 ms on this hardware"
+    assert found.because == f"best latency: 8.000 ms on this hardware ({SMOKED})"
+
+
+def test_what_was_profiled_on_the_same_hardware_stands_over_its_smoke_tests():
+    one, other = measured(FAST, here=1.0), measured(SMALL, here=8.0)
+
+    found = chosen(profiled(one, here=7.0), profiled(other, here=5.0), said=SAID)
+
+    assert found.because == f"best latency: 5.000 ms on this hardware ({PROFILED})"
+    assert found.others[0].because.startswith(f"fits, but 7.000 ms on this hardware ({PROFILED})")
+
+
+def test_a_profile_of_one_variant_is_not_compared_with_the_smoke_test_of_another():
+    one, other = measured(FAST, here=9.0), measured(SMALL, here=8.0)
+
+    found = chosen(profiled(one, here=1.0), other, said=SAID)
+
+    assert found.because == f"best latency: 8.000 ms on this hardware ({SMOKED})"
 
 
 def test_figures_of_unlike_machines_are_never_compared_with_each_other():
@@ -267,7 +302,30 @@ def test_figures_of_unlike_machines_are_never_compared_with_each_other():
 def test_figures_of_the_profile_stand_in_where_this_hardware_was_not_measured_for_all():
     found = chosen(measured(FAST, here=1.0, pi=9.0), measured(SMALL, pi=8.0), said=SAID)
 
-    assert (found.variant, found.because) == ("tflite-int8", "best latency: 8.000 ms on a pi")
+    assert found.because == f"best latency: 8.000 ms on a pi ({SMOKED})"
+
+
+def test_of_two_other_classes_of_a_profile_the_one_measured_last_is_compared_and_alone():
+    old, new = ({"at": NOON + timedelta(days=n)} for n in (0, 1))
+    one = replace(FAST, readings=(reading("x", 1.0, **old), reading("y", 9.0, **new)))
+    other = replace(SMALL, readings=(reading("x", 2.0, **old), reading("y", 8.0, **new)))
+
+    found = chosen(one, other, said=SAID)
+
+    assert found.because == "best latency: 8.000 ms on a pi (smoke test, 2026-01-03)"
+
+
+def test_emulated_devices_say_nothing_about_real_ones():
+    one, other = (
+        replace(each, readings=(reading("x", ms, emulated=True),))
+        for each, ms in ((FAST, 9.0), (SMALL, 8.0))
+    )
+
+    real = chosen(one, other, said=SAID)
+    emulated = chosen(one, other, said=facts(LITERT, ONNX, emulated="x86"))
+
+    assert real.because == "best latency: 1.000 ms on the build machine"
+    assert emulated.because == f"best latency: 8.000 ms on a pi ({SMOKED})"
 
 
 def test_a_variant_that_does_not_fit_does_not_keep_the_others_from_being_compared_here():
@@ -275,15 +333,67 @@ def test_a_variant_that_does_not_fit_does_not_keep_the_others_from_being_compare
 
     found = chosen(blocked, measured(SMALL, here=8.0), measured(EXACT, here=7.0), said=SAID)
 
-    assert found.because == "best latency: 7.000 ms on this hardware"
+    assert found.because == f"best latency: 7.000 ms on this hardware ({SMOKED})"
 
 
 def test_other_hardware_s_figures_do_not_count_here():
-    found = chosen(
-        measured(FAST, ffff=1.0), measured(SMALL, ffff=0.5), said=facts(LITERT, ONNX, cores=8)
-    )
+    slow, fast = measured(FAST, **{"else": 1.0}), measured(SMALL, **{"else": 0.5})
 
-    assert found.because.endswith("on the build machine")
+    assert chosen(slow, fast, said=SAID).because.endswith("on the build machine")
+
+
+def test_two_devices_of_one_class_in_different_power_modes_get_what_is_faster_in_theirs():
+    modes = {mode: facts(LITERT, ONNX, power_mode=mode) for mode in ("MAXN", "15W")}
+    ms = {"onnx-float32": {"MAXN": 3.0, "15W": 20.0}, "tflite-int8": {"MAXN": 5.0, "15W": 9.0}}
+    given = [
+        replace(
+            offer(name),
+            readings=tuple(
+                reading(modes[mode].fingerprint, value, means=Means.PROFILE)
+                for mode, value in by_mode.items()
+            ),
+        )
+        for name, by_mode in ms.items()
+    ]
+
+    assert {mode: chosen(*given, said=said).variant for mode, said in modes.items()} == {
+        "MAXN": "onnx-float32",
+        "15W": "tflite-int8",
+    }
+
+
+# --- accuracy as the device measured it ---------------------------------------------------------
+
+
+def judged_here(given: Offer, value: float | None, **more: Any) -> Offer:
+    said = {"metric": "top1", "samples": 100, "data": "labels", "means": Means.PROFILE, **more}
+    return replace(given, readings=(reading(HERE, 1.0, value=value, **said),))
+
+
+def accurate(*given: Offer) -> Assignment:
+    return chosen(*given, by=Objective.ACCURACY, said=SAID)
+
+
+def test_the_accuracy_measured_on_the_device_decides_where_every_variant_has_one():
+    found = accurate(judged_here(EXACT, 0.5), judged_here(SMALL, 0.75))
+
+    assert found.variant == "tflite-int8"
+    assert found.because == f"best accuracy: accuracy 0.7500 on this hardware ({PROFILED})"
+
+
+def test_of_errors_the_smaller_is_the_better():
+    one, other = (judged_here(each, v, metric="mse") for each, v in ((EXACT, 0.5), (SMALL, 0.25)))
+
+    assert accurate(one, other).because.startswith("best accuracy: mse 0.25 on this hardware")
+
+
+@pytest.mark.parametrize(
+    "unlike", [{"value": None}, {"samples": 50}, {"data": "other"}, {"metric": "mse"}]
+)
+def test_accuracies_of_other_samples_or_of_some_variants_only_do_not_decide(unlike):
+    other = judged_here(SMALL, **{"value": 0.75, **unlike})
+
+    assert "this hardware" not in accurate(judged_here(EXACT, 0.5), other).because
 
 
 # --- what the lock offers ---------------------------------------------------------------------
@@ -342,7 +452,12 @@ def some_offers(draw: st.DrawFn) -> list[Offer]:
                 p50_ms=draw(NUMBERS),
             ),
             blocked=draw(st.sampled_from(["", "", "rejected: x"])),
-            device_p50_ms={key: ms for key in (HERE, "pi") if (ms := draw(NUMBERS)) is not None},
+            readings=tuple(
+                reading(where, ms, means=means, value=draw(NUMBERS), metric="top1")
+                for where in (HERE, "another")
+                for means in Means
+                if (ms := draw(NUMBERS)) is not None
+            ),
         )
         for name in names
     ]
@@ -377,6 +492,48 @@ def test_every_variant_is_assigned_or_has_its_reason(given, objective, asked):
         assert taken.variant.needs_mib <= 4096
     assert sorted(names) == sorted(each.variant.name for each in given)
     assert all(each.because for each in found.others)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(BUILDABLE)), st.sampled_from([0.5, 1.0, 3.0]), min_size=1
+    ),
+    st.dictionaries(st.sampled_from(sorted(BUILDABLE)), st.sampled_from([0.1, 0.6, 0.9])),
+    st.sampled_from(["", "rejected: x"]),
+)
+def test_no_variant_that_fits_is_better_than_the_chosen_one_on_the_measured_table(
+    ms, accuracies, block
+):
+    """Regret against trying everything is 0, for latency and for accuracy."""
+    blocked = min(ms) if len(ms) > 1 else ""
+    told = {name: accuracies.get(name, 0.3) for name in ms}
+    table = [
+        replace(
+            offer(name, ms=9.0 - value, accuracy=1.0 - told[name]),  # the builder says the contrary
+            readings=(
+                reading(
+                    EVERY.fingerprint, value, means=Means.PROFILE, value=told[name], metric="top1"
+                ),
+                reading("another", 9.0 - value, means=Means.PROFILE),
+                reading(EVERY.fingerprint, 9.0 - value),
+            ),
+            blocked=block if name == blocked else "",
+        )
+        for name, value in ms.items()
+    ]
+    everywhere = profile(*Runtime)
+    tried = {
+        each.variant.name: ms[each.variant.name]
+        for each in table
+        if isinstance(assign([each], everywhere, EVERY, Objective.LATENCY), Assignment)
+    }
+
+    for objective, price in (
+        (Objective.LATENCY, ms),
+        (Objective.ACCURACY, {name: -value for name, value in told.items()}),
+    ):
+        found = chosen(*table, by=objective, said=EVERY, on=everywhere)
+        assert price[found.variant] - min(price[name] for name in tried) == 0
 
 
 def test_two_devices_alike_have_one_fingerprint_and_time_and_load_do_not_change_it():

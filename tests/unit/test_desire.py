@@ -12,6 +12,7 @@ from examples import (
     model,
     observed,
     profile,
+    reading,
     runs,
     unobserved,
 )
@@ -44,7 +45,7 @@ def deployed(*seen: Observation, on: str = "pi", **known: Any) -> tuple[Wish, ..
     everything = {
         "profiles": PROFILES,
         "lock": lock(BOTH),
-        "latencies": {},
+        "readings": {},
         "objective": Objective.LATENCY,
     }
     wanted = [(model(variants=["tflite-int8", "onnx-int8"]), device(s.device, on)) for s in seen]
@@ -66,9 +67,12 @@ def test_a_device_shall_run_the_release_of_the_variant_that_suits_it_best():
 def test_figures_the_ledger_remembers_of_this_hardware_decide():
     said = facts(LITERT, ONNX)
     slow, fast = BOTH.artifacts[0].sha256, BOTH.artifacts[1].sha256
-    remembered = {slow: {said.fingerprint: 9.0}, fast: {said.fingerprint: 5.0}}
+    remembered = {
+        slow: (reading(said.fingerprint, 9.0),),
+        fast: (reading(said.fingerprint, 5.0),),
+    }
 
-    (wish,) = deployed(observed("a", facts_=said), latencies=remembered)
+    (wish,) = deployed(observed("a", facts_=said), readings=remembered)
 
     assert isinstance(wish, Desired)
     assert wish.manifest.variant == "onnx-int8"
@@ -224,7 +228,7 @@ def test_a_device_that_runs_nothing_has_nothing_to_go_back_to():
 def test_a_release_whose_runtime_is_gone_is_refused():
     assert refused(*back(runs(V2, V1), said=(ONNX,))) == (
         Why.NO_VARIANT,
-        f"{V1.release} needs litert or tflite-runtime, which is not installed",
+        f"{V1.release} cannot run: litert is not installed on the device",
     )
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from examples import NOON, empty_plan, facts, manifest, outcome
+from examples import NOON, digest_of, empty_plan, facts, manifest, measurement, outcome
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
+from orchestrator.catalog.reading import Condition, Means
 from orchestrator.inventory.profile import Runtime
 from orchestrator.ledger import schema
 from orchestrator.ledger.ledger import Ledger
@@ -117,9 +118,13 @@ def test_latencies_are_the_newest_of_each_model_file_on_each_kind_of_hardware(le
         smoke = Smoke(passed=True, p50_ms=ms)
         ledger.append(run, outcome("a", release, smoke=smoke, fingerprint=where), "pi")
 
-    assert ledger.latencies() == {
-        V1.model_file.sha256: {"x": 4.0, "y": 5.0},
-        V2.model_file.sha256: {"x": 6.0},
+    found = {
+        sha256: {(r.means, r.fingerprint, r.profile): r.p50_ms for r in readings}
+        for sha256, readings in ledger.readings().items()
+    }
+    assert found == {
+        V1.model_file.sha256: {(Means.SMOKE, "x", "pi"): 4.0, (Means.SMOKE, "y", "pi"): 5.0},
+        V2.model_file.sha256: {(Means.SMOKE, "x", "pi"): 6.0},
     }
 
 
@@ -130,7 +135,51 @@ def test_what_failed_its_smoke_test_or_was_not_measured_has_no_latency(ledger):
     ledger.append(run, outcome("a", V1, smoke=None), "pi")
     ledger.append(run, outcome("a", V1, fingerprint=None), "pi")
 
-    assert ledger.latencies() == {}
+    assert ledger.readings() == {}
+
+
+def test_what_was_measured_comes_back_whole_and_newest_first(ledger):
+    hot = Condition(temperature_c=71.5, clock_mhz=1500.0, throttling=("throttled",))
+    told = [
+        measurement("x", 3.0),
+        measurement("x", 2.0, at=NOON + timedelta(days=1), after=hot, value=0.5, metric="top1"),
+        measurement("y", 1.0, "onnx-int8", model="other"),
+    ]
+
+    ledger.measured(told[:2])
+    ledger.measured(told[2:])
+
+    assert Ledger(ledger.file).measurements() == tuple(told[::-1])
+    assert ledger.measurements("fashion") == (told[1], told[0])
+    assert ledger.readings() == {
+        digest_of("tflite-int8"): (told[1].reading,),
+        digest_of("onnx-int8"): (told[2].reading,),
+    }
+
+
+def test_a_smoke_test_on_an_emulated_device_says_so(ledger):
+    run = ledger.begin(empty_plan(V1))
+    ledger.remember({"a": facts(emulated="host x86_64"), "b": facts()})
+    for device in ("a", "b"):
+        ledger.append(run, outcome(device, V1, fingerprint=device), "pi")
+
+    (readings,) = ledger.readings().values()
+
+    assert {r.fingerprint: r.emulated for r in readings} == {"a": True, "b": False}
+
+
+def test_a_ledger_of_before_there_were_measurements_is_copied_and_gets_them(ledger, monkeypatch):
+    file = ledger.file.with_name("old.db")
+    monkeypatch.setattr(schema, "HEAD", "0001")
+    filled(Ledger(file))
+    monkeypatch.undo()
+
+    migrated = Ledger(file)
+    migrated.measured([measurement("x", 3.0)])
+
+    assert (revision(file), migrated.verify()) == (schema.HEAD, 3)
+    assert len(migrated.measurements()) == 1
+    assert revision(file.with_name("old.db.0001.backup")) == "0001"
 
 
 def test_the_newest_facts_of_a_device_are_kept(ledger):

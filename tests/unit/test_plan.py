@@ -189,7 +189,7 @@ MAKE_A_PLAN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from examples import facts, observed, runs, manifest
+from examples import facts, observed, reading, runs, manifest
 from orchestrator.artifact.lock import read_lock
 from orchestrator.catalog.model import read_models
 from orchestrator.inventory.inventory import read_inventory
@@ -208,8 +208,8 @@ playbook = read_playbook(text["canary.yaml"], "canary.yaml")
 devices = select(inventory, "edge | box-1 & runtimes=onnxruntime")
 said = facts(Runtime.ONNXRUNTIME, Runtime.LITERT, cpu_features=("asimd", "fp"))
 seen = {d.name: observed(d.name, runs(manifest("0.9.0")), facts_=said) for d in devices}
-latencies = {"0" * 64: {"pi": 1.0}}
-known = Known(inventory.profiles, read_lock(text["fleet.lock"], "fleet.lock"), latencies,
+readings = {"0" * 64: (reading(said.fingerprint, 1.0),)}
+known = Known(inventory.profiles, read_lock(text["fleet.lock"], "fleet.lock"), readings,
               playbook.objective)
 wishes = to_deploy([(m, d) for d in devices for m in models.values()], seen, known)
 made = plan(Intent.DEPLOY, "edge", playbook, wishes, seen, {d.name: d.profile for d in devices})

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -185,18 +186,101 @@ def with_a_child_that(tmp_path: Path, deed: str) -> Path:
     ("deed", "kind", "because"),
     [
         ("os.kill(os.getpid(), 11)", "crash", "the runtime was killed by SIGSEGV"),
-        ("signal.pause()", "timeout", "did not finish within 0.5 s"),
+        ("signal.pause()", "timeout", "did not finish within 1 s"),
+        (
+            "signal.signal(15, signal.SIG_IGN); signal.pause()",
+            "timeout",
+            "did not finish within 1 s",
+        ),
         ("sys.exit('no such op')", "crash", "the runtime failed: no such op"),
-        ("os._exit(0)", "crash", "the runtime failed: no output"),
-        ("print('{}', flush=True); os._exit(3)", "crash", "the runtime exited with 3"),
+        ("os._exit(0)", "crash", "the runtime failed: exit status 0 and no report"),
+        (
+            """print('{"passed": true}', flush=True); os._exit(0)""",
+            "crash",
+            "the runtime failed: exit status 0 and no report",
+        ),
+        (
+            """print('{"passed": true}', flush=True); os.kill(os.getpid(), 6)""",
+            "crash",
+            "the runtime was killed by SIGABRT",
+        ),
+        (
+            """import atexit; atexit.register(os._exit, 3); return {"passed": True}""",
+            "crash",
+            "the runtime exited with 3 after its report",
+        ),
+        (
+            "bytearray(1 << 46)",
+            "out-of-memory",
+            "the runtime wants more memory than the device has left: MemoryError",
+        ),
     ],
 )
-def test_a_model_that_crashes_or_hangs_is_a_result(tmp_path, deed, kind, because):
-    deadline_s = 0.5 if kind == "timeout" else 30
+def test_a_model_that_crashes_hangs_or_lies_is_a_result(tmp_path, deed, kind, because):
+    deadline_s = 1 if kind == "timeout" else 30
 
     report = ran(tmp_path, "litert", deadline_s, file=with_a_child_that(tmp_path, deed))
 
     assert (report["passed"], report["kind"], report["because"]) == (False, kind, because)
+    assert report["evidence"].startswith(f"python {sys.version_info[0]}.")
+
+
+def test_a_model_that_talks_without_end_passes_all_the_same_and_little_of_it_is_kept(tmp_path):
+    talk = "[os.write(n, b'tock' * (1 << 18)) for n in (1, 2) for _ in range(32)]"
+    passes = with_a_child_that(tmp_path, f"{talk}; return {{'passed': True}}")
+    report = ran(tmp_path, "litert", 30, file=passes)
+    fails = with_a_child_that(tmp_path, f"{talk}; os._exit(4)")
+
+    failed = ran(tmp_path, "litert", 30, file=fails)
+
+    assert report == {"passed": True}
+    assert "stdout, 33554432 bytes" in failed["evidence"]
+    assert "tocktock" in failed["evidence"]
+    assert len(failed["evidence"]) < 12_000
+
+
+@pytest.mark.parametrize("ends", ["signal.pause()", "os._exit(0)", "return {'passed': True}"])
+def test_what_a_model_has_started_does_not_outlive_it(tmp_path, ends):
+    """It forks, the fork ignores what it can, and keeps the streams open."""
+    note = tmp_path / "fork"
+    deed = (
+        "pid = os.fork()\n    if not pid:\n        "
+        "[signal.signal(n, signal.SIG_IGN) for n in (1, 2, 13, 15)]; time.sleep(60)\n    "
+        f"open({str(note)!r}, 'w').write(str(pid)); {ends}"
+    )
+
+    report = ran(tmp_path, "litert", 1, file=with_a_child_that(tmp_path, deed))
+
+    assert report["passed"] is ("return" in ends)
+    assert not alive(int(note.read_text()))
+
+
+def test_a_child_ends_with_the_smoke_test_that_started_it(tmp_path):
+    note = tmp_path / "child"
+    deed = f"open({str(note)!r}, 'w').write(str(os.getpid())); signal.pause()"
+    file = with_a_child_that(tmp_path, deed)
+    process = subprocess.Popen([sys.executable, file, tmp_path, "litert", "60"])
+    until(lambda: note.exists() and note.read_text())
+
+    process.kill()
+    process.wait()
+
+    until(lambda: not alive(int(note.read_text())))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead and not yet fetched does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(true) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_smoke_test_and_the_look_at_runtimes_are_understood_by_python_3_6():
