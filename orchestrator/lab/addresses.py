@@ -70,7 +70,7 @@ def detour(address: str) -> str:
 
 
 def await_banners(
-    places: Iterable[tuple[str, str, str]],
+    places: Iterable[tuple[str, tuple[str, int], str]],
     on_ready: Callable[[str], None],
     *,
     timeout_s: float,
@@ -117,10 +117,10 @@ def await_banners(
                 _socket(key.fileobj).close()
 
 
-def _call(selector: selectors.BaseSelector, name: str, address: str) -> None:
+def _call(selector: selectors.BaseSelector, name: str, address: tuple[str, int]) -> None:
     line = socket.socket()
     line.setblocking(False)
-    line.connect_ex((address, PORT))
+    line.connect_ex(address)
     selector.register(line, selectors.EVENT_WRITE, name)
 
 

@@ -21,7 +21,7 @@ from orchestrator.lab.adbd import ENVIRONMENT, carry, move_out
 from orchestrator.lab.foreign import register
 from orchestrator.lab.linux import Mount, Namespace
 from orchestrator.lab.root import build_root
-from orchestrator.lab.spec import DEVICE_UID, PORT, DeviceSpec, Places, Sort, Spec, Tier
+from orchestrator.lab.spec import DEVICE_UID, DeviceSpec, Places, Sort, Spec, Tier
 from orchestrator.lab.tree import OWN, proc_fixtures, put
 from orchestrator.lab.userland import USERLANDS
 
@@ -170,7 +170,7 @@ def _first(spec: Spec, device: DeviceSpec, argv: list[str], *, as_root: bool) ->
         put(root / OWN, {path: content})
         linux.bind(root / OWN / path, root / path)
     phone = USERLANDS[device.userland].server == "adbd"
-    front = move_out((device.address, PORT)) if phone else None
+    front = move_out((device.address, device.port)) if phone else None
     if phone:
         env |= ENVIRONMENT
     linux.set_hostname(device.name)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from orchestrator.lab.cache import kept
 from orchestrator.lab.debian import Debian, system
 from orchestrator.lab.errors import WheelsMissing
 from orchestrator.lab.runtime import DevicePython
-from orchestrator.lab.userland import userland
+from orchestrator.lab.userland import TERMUX, userland
 
 _SUITE, _PYTHON = "bookworm", "3.11"
 _EMULATOR_SUITE = "trixie"
@@ -85,6 +85,8 @@ class Foreign:
     tree: str
     emulator: str
     python: DevicePython
+    shell: str = ""
+    """Android's shell, where the userland is a phone's."""
 
     @property
     def machine(self) -> Machine:
@@ -117,7 +119,22 @@ def foreign(name: str, tell: Callable[[str], None]) -> Foreign:
     qemu = Debian(_EMULATOR_SUITE, debian.machine(), ("qemu-user",), (program,))
     emulator = system(qemu, tell) / "root" / program
     python = _python(machine, whole, emulator, tell)
-    return Foreign(name, str(tree), str(emulator), python)
+    if land.prefix != TERMUX:
+        return Foreign(name, str(tree), str(emulator), python)
+    shell = system(Debian(_SUITE, machine.debian, ("mksh",), ("bin/mksh",)), tell) / "root/bin/mksh"
+    return Foreign(name, str(tree), str(emulator), _of_termux(python), str(shell))
+
+
+def _of_termux(python: DevicePython) -> DevicePython:
+    """The same below the prefix, with what ``pkg install`` could bring there: no LiteRT."""
+    hook = "_manylinux.py"
+    packages = (each for each in python.packages if not each[0].startswith("ai_edge_litert"))
+    return replace(
+        python,
+        prefix=TERMUX,
+        executable=f"{TERMUX}/bin/python{_PYTHON}",
+        packages=((hook, str(Path(__file__).with_name("device") / hook)), *packages),
+    )
 
 
 def register(found: Foreign, proc: Path) -> None:

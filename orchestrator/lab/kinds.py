@@ -36,6 +36,8 @@ class Kind:
     temperature_mc: int
     zone: str
     os_release: tuple[tuple[str, str], ...]
+    properties: tuple[tuple[str, str], ...] = ()
+    """What Android's ``getprop`` says."""
 
 
 _ARM_V8 = "fp asimd evtstrm crc32 cpuid"
@@ -62,6 +64,15 @@ _MOBIAN = (
     ("VERSION_CODENAME", "bookworm"),
     ("ID", "mobian"),
     ("ID_LIKE", "debian"),
+)
+
+_PIXEL = (
+    ("ro.build.version.release", "14"),
+    ("ro.build.version.sdk", "34"),
+    ("ro.product.cpu.abi", "arm64-v8a"),
+    ("ro.product.manufacturer", "Google"),
+    ("ro.product.model", "Pixel 6"),
+    ("ro.soc.model", "Tensor"),
 )
 
 KINDS = {
@@ -115,6 +126,19 @@ KINDS = {
             "cpu0-thermal",
             _MOBIAN,
         ),
+        Kind(
+            "android-termux",
+            Family.PHONE,
+            "",
+            (),
+            "0xd44",
+            _ARM_V82,
+            7_812_300,
+            34_100,
+            "battery",
+            (),
+            _PIXEL,
+        ),
     )
 }
 """Every kind by its profile's name."""
@@ -151,11 +175,8 @@ def fixtures(kind: Kind, tier: str, cpu: str) -> dict[str, bytes]:
     texts = {
         "proc/cpuinfo": _cpuinfo(kind, cores),
         "proc/meminfo": _meminfo(kind.memory_kib),
-        f"{base}/model": kind.model + "\0",
-        f"{base}/compatible": "".join(name + "\0" for name in kind.compatible),
         f"{zone}/temp": f"{kind.temperature_mc}\n",
         f"{zone}/type": kind.zone + "\n",
-        "etc/os-release": "".join(f'{key}="{text}"\n' for key, text in kind.os_release),
         "etc/fleet-lab.json": json.dumps(
             {
                 "emulated": True,
@@ -166,6 +187,12 @@ def fixtures(kind: Kind, tier: str, cpu: str) -> dict[str, bytes]:
         )
         + "\n",
     }
+    if kind.os_release:
+        lines = (f'{key}="{text}"\n' for key, text in kind.os_release)
+        texts["etc/os-release"] = "".join(lines)
+    if kind.model:
+        texts[f"{base}/model"] = kind.model + "\0"
+        texts[f"{base}/compatible"] = "".join(name + "\0" for name in kind.compatible)
     for which in ("possible", "present", "online"):
         texts[f"sys/devices/system/cpu/{which}"] = everyone
     if kind.family is Family.JETSON:
@@ -184,6 +211,9 @@ def commands(kind: Kind, kernel: str = "") -> dict[str, bytes]:
         scripts["vcgencmd"] = _VCGENCMD
     if kind.family is Family.JETSON:
         scripts["nvpmodel"] = _NVPMODEL
+    if kind.properties:
+        said = "".join(f"[{key}]: [{text}]\n" for key, text in kind.properties)
+        scripts["getprop"] = _GETPROP.replace("SAID\n", said)
     return {name: script.encode() for name, script in scripts.items()}
 
 
@@ -243,6 +273,13 @@ get_throttled) echo throttled=0x0 ;;
 measure_temp) read -r mc <"$zone"; echo "temp=$((mc / 1000)).$((mc % 1000 / 100))'C" ;;
 *) echo 'error=1 error_msg="Command not registered"'; exit 255 ;;
 esac
+"""
+
+_GETPROP = """#!/bin/sh
+# Lab fixture, not the phone's own: answers like Android's getprop without a word.
+cat <<'END'
+SAID
+END
 """
 
 _NVPMODEL = """#!/bin/sh

@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.lab.addresses import detour
 from orchestrator.lab.errors import BootFailed, LabBusy, LabDown, NoTierWorks
 from orchestrator.lab.keys import fresh_key, kept_key, known_hosts, write
-from orchestrator.lab.spec import PORT, DeviceSpec, Places, Ready, Spec, Tier
+from orchestrator.lab.spec import DeviceSpec, Places, Ready, Spec, Tier
 
 BOOT_S = 60.0
 STOP_S = 10.0
@@ -51,7 +51,7 @@ def prepare(places: Places, devices: tuple[DeviceSpec, ...]) -> str:
             path.mkdir(parents=True)
         places.log(device.name).unlink(missing_ok=True)
         key = kept_key(places.host_key(device.name))
-        hosts += [(device.address, PORT, key), (detour(device.address), PORT, key)]
+        hosts += [(place, device.port, key) for place in (device.address, detour(device.address))]
     write(places.known_hosts, known_hosts(hosts).encode())
     return fresh_key(places.key)
 

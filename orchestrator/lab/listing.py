@@ -33,14 +33,15 @@ def listing(state: State, elsewhere: Mapping[str, str] = MappingProxyType({})) -
         "devices:",
     ]
     seen: set[str] = set()
-    servers = {name: server for name, _, server in state.servers()}
+    servers = {name: (port, server) for name, (_, port), server in state.servers()}
     for name, profile, address in state.devices:
         family = KINDS[profile].family
         groups = [f"{family}-group", "lab", *([] if family in seen else ["canary"])]
         seen.add(family)
         lines += [
             f"  {name}:",
-            *(["    transport: adb"] if servers[name] == "adbd" else []),
+            *(["    transport: adb"] if servers[name][1] == "adbd" else []),
+            *([f"    port: {servers[name][0]}"] if servers[name][0] != PORT else []),
             f"    address: {elsewhere.get(name, address)}",
             f"    profile: {profile}",
             f"    groups: [{', '.join(groups)}]",

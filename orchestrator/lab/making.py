@@ -32,7 +32,9 @@ class Making:
         """Every device with its kind, userland and address."""
         named = zip(mix(len(self.userlands)), self.userlands, strict=True)
         return tuple(
-            DeviceSpec(name, profile, block.address(index), land, self.storage)
+            DeviceSpec(
+                name, userland(land).profile or profile, block.address(index), land, self.storage
+            )
             for index, ((name, profile), land) in enumerate(named)
         )
 

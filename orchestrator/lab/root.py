@@ -5,25 +5,26 @@ import shutil
 from pathlib import Path
 
 from orchestrator.lab import linux
-from orchestrator.lab.adbd import HOME, command
+from orchestrator.lab.adbd import HOME as ADBD
+from orchestrator.lab.adbd import command
 from orchestrator.lab.keys import dropbear_key
 from orchestrator.lab.spec import (
     DEVICE_UID,
     DEVICE_USER,
     HOST,
-    PORT,
     DeviceSpec,
     Places,
     Spec,
     Tier,
 )
 from orchestrator.lab.sshd import namespaced_config
+from orchestrator.lab.termux import ENVIRONMENT, HOME, PATH, build_programs
 from orchestrator.lab.tree import OWN, furnish, put
-from orchestrator.lab.userland import USERLANDS, Userland
+from orchestrator.lab.userland import TERMUX, USERLANDS, Userland
 
 _PASSWD = """root:x:0:0:root:/root:{shell}
 sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
-{user}:x:{uid}:{uid}:emulated device:/home/{user}:{shell}
+{user}:x:{uid}:{uid}:emulated device:{home}:{shell}
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 _GROUP = f"root:x:0:\n{DEVICE_USER}:x:{DEVICE_UID}:\nnogroup:x:65534:\n"
@@ -34,7 +35,7 @@ _DROPBEAR_KEY = "etc/dropbear/dropbear_ed25519_host_key"
 def server(device: DeviceSpec, spec: Spec) -> list[str]:
     """The device's server, in the foreground, saying what it does."""
     if USERLANDS[device.userland].server == "dropbear":
-        listen = ["-p", f"{device.address}:{PORT}", "-r", f"/{_DROPBEAR_KEY}"]
+        listen = ["-p", f"{device.address}:{device.port}", "-r", f"/{_DROPBEAR_KEY}"]
         return ["/usr/sbin/dropbear", "-F", "-E", "-s", *listen]
     if USERLANDS[device.userland].server == "adbd":
         return command(spec.adbd)
@@ -48,17 +49,19 @@ def checking(device: DeviceSpec, spec: Spec) -> list[str]:
 
 
 def _sshd(device: DeviceSpec, spec: Spec) -> str:
-    return "/usr/sbin/sshd" if spec.foreign(device.userland) else spec.sshd
+    kind = USERLANDS[device.userland]
+    return f"{kind.prefix}/sbin/sshd" if kind.arch else spec.sshd
 
 
 def build_root(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None:
     """Fill an empty directory with everything of a device but /proc and /dev."""
     kind = USERLANDS[device.userland]
-    for path in ("usr", "etc", "home", "root", "tmp", "var/tmp", "proc", "sys", "dev", "run/sshd"):
-        (root / path).mkdir(parents=True)
-    for path in ("tmp", "var/tmp"):
-        (root / path).chmod(0o1777)
-    if found := spec.foreign(device.userland):
+    found = spec.foreign(device.userland)
+    if kind.prefix == "/usr":
+        _directories(root)
+    if found and found.shell:
+        build_programs(root, Path(found.tree), Path(found.shell))
+    elif found:
         _whole_system(root, Path(found.tree))
     elif kind.tools == "host":
         _whole_system(root, Path("/"))
@@ -72,6 +75,13 @@ def build_root(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> No
     if spec.shared:
         (root / OWN / "shared").mkdir()
         linux.bind(spec.shared, root / OWN / "shared")
+
+
+def _directories(root: Path) -> None:
+    for path in ("usr", "etc", "home", "root", "tmp", "var/tmp", "proc", "sys", "dev", "run/sshd"):
+        (root / path).mkdir(parents=True)
+    for path in ("tmp", "var/tmp"):
+        (root / path).chmod(0o1777)
 
 
 def _whole_system(root: Path, source: Path) -> None:
@@ -111,8 +121,8 @@ def _few_programs(root: Path, spec: Spec, kind: Userland) -> None:
         _show(used[-1].path, root / "bin" / kind.shell)
     (root / "bin/sh").symlink_to(kind.shell or tool.name)
     if kind.server == "adbd":
-        (root / HOME).mkdir(parents=True)
-        linux.bind(spec.adbd, root / HOME, read_only=True)
+        (root / ADBD).mkdir(parents=True)
+        linux.bind(spec.adbd, root / ADBD, read_only=True)
     else:
         used.append(spec.program(kind.server))
         at = spec.sshd.lstrip("/") if kind.server == "sshd" else f"usr/sbin/{kind.server}"
@@ -142,19 +152,24 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
     """What makes it this device: users, keys, fixtures and its own /home."""
     furnish(root, spec, device, Tier.NAMESPACES)
     kind = USERLANDS[device.userland]
-    shell = "/bin/bash" if kind.shell == "bash" else "/bin/sh"
+    phone = kind.prefix == TERMUX
+    shell = f"{TERMUX}/bin/bash" if phone else "/bin/bash" if kind.shell == "bash" else "/bin/sh"
+    home = HOME if phone else f"home/{DEVICE_USER}"
     quirks = places.quirks(device.name)
     found = spec.foreign(device.userland)
-    env = found.environment if found else {}
+    env = {**(found.environment if found else {}), **(ENVIRONMENT if phone else {})}
     texts = {
-        "etc/passwd": _PASSWD.format(shell=shell, user=DEVICE_USER, uid=DEVICE_UID),
+        "etc/passwd": _PASSWD.format(
+            shell=shell, user=DEVICE_USER, uid=DEVICE_UID, home=f"/{home}"
+        ),
         "etc/group": _GROUP,
         "etc/shells": f"{shell}\n",
         "etc/hostname": f"{device.name}\n",
         "etc/hosts": f"127.0.0.1 localhost\n{device.address} {device.name}\n",
         "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
         "etc/ssh/sshd_config": _quirky(
-            namespaced_config(device.address, env), quirks.read_text() if quirks.is_file() else ""
+            namespaced_config((device.address, device.port), env, PATH if phone else ""),
+            quirks.read_text() if quirks.is_file() else "",
         ),
     }
     put(root, {path: text.encode() for path, text in texts.items()})
@@ -162,7 +177,8 @@ def _private(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None
     if kind.server == "dropbear":
         secret = {_DROPBEAR_KEY: dropbear_key(places.host_key(device.name))}
     put(root, {**secret, "etc/shadow": _SHADOW.encode()}, mode=0o600)
-    linux.bind(places.home(device.name, Tier.NAMESPACES), root / "home")
+    mine = places.home(device.name, Tier.NAMESPACES)
+    linux.bind(mine / DEVICE_USER if phone else mine, root / (home if phone else "home"))
     if kind.server == "dropbear":
         _login_files(root / "home" / DEVICE_USER, spec)
     if kind.tools != "host":
@@ -200,7 +216,7 @@ def _python(root: Path, spec: Spec, device: DeviceSpec, places: Places) -> None:
     python = spec.pythons()[name]
     prefix, program = Path(python.prefix), Path(python.executable)
     inside = root / str(prefix).lstrip("/")
-    if not prefix.is_relative_to("/usr"):
+    if name == HOST and not prefix.is_relative_to("/usr"):
         inside.mkdir(parents=True, exist_ok=True)
         linux.bind(prefix, inside, read_only=True)
     elif not (root / str(program).lstrip("/")).exists():

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.lab.errors import LabError
 from orchestrator.lab.foreign import Foreign
 from orchestrator.lab.runtime import DevicePython
-from orchestrator.lab.userland import Program
+from orchestrator.lab.userland import Program, userland
 
 PORT = 2222
 DEVICE_USER = "pi"
@@ -72,6 +72,11 @@ class DeviceSpec:
     address: str
     userland: str = "host"
     storage: Storage = ORDINARY
+
+    @property
+    def port(self) -> int:
+        """Where its server listens."""
+        return userland(self.userland).port
 
 
 @dataclass(frozen=True, slots=True)

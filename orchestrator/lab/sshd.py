@@ -45,18 +45,18 @@ def find_sshd() -> str:
     return str(Path(found).absolute())
 
 
-def namespaced_config(address: str, env: Mapping[str, str]) -> str:
+def namespaced_config(address: tuple[str, int], env: Mapping[str, str], path: str = "") -> str:
     """The configuration of a device with a root of its own; every path is the device's.
 
-    `env` is what sessions have in their environment besides a PATH.
+    `env` is what sessions have in their environment besides a PATH, the ordinary one or `path`.
     """
     more = "".join(f" {name}={text}" for name, text in env.items())
     return (
-        f"ListenAddress {address}:{PORT}\n"
+        f"ListenAddress {address[0]}:{address[1]}\n"
         "HostKey /etc/ssh/ssh_host_ed25519_key\n"
         "AuthorizedKeysFile /etc/ssh/authorized_keys\n"
         "Subsystem sftp internal-sftp\n"
-        f"SetEnv PATH=/opt/fleet-lab/bin:{_PATH}{more}\n" + _COMMON
+        f"SetEnv PATH=/opt/fleet-lab/bin:{path or _PATH}{more}\n" + _COMMON
     )
 
 

@@ -94,10 +94,12 @@ class State:
                 return device
         raise NotFound("lab device", name, [known for known, _, _ in self.devices])
 
-    def servers(self, names: Container[str] | None = None) -> tuple[tuple[str, str, str], ...]:
-        """(name, address, server) of those devices, or of all."""
+    def servers(
+        self, names: Container[str] | None = None
+    ) -> tuple[tuple[str, tuple[str, int], str], ...]:
+        """(name, (address, port), server) of those devices, or of all."""
         return tuple(
-            (name, address, USERLANDS[land].server)
+            (name, (address, USERLANDS[land].port), USERLANDS[land].server)
             for (name, _, address), land in zip(self.devices, self.userlands, strict=True)
             if names is None or name in names
         )
@@ -107,7 +109,9 @@ class State:
     ) -> LabStatus:
         """This lab with those devices running."""
         devices = tuple(
-            LabDevice(name, kind, where, PORT, name in running, broken.get(name, ()), land)
+            LabDevice(
+                name, kind, where, USERLANDS[land].port, name in running, broken.get(name, ()), land
+            )
             for (name, kind, where), land in zip(self.devices, self.userlands, strict=True)
         )
         return LabStatus(True, self.tier, self.why, devices, self.lacks, self.user)

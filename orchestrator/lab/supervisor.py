@@ -21,7 +21,7 @@ from orchestrator.lab.boot import Booting, Running, boot, let_go_except
 from orchestrator.lab.control import listen, receive
 from orchestrator.lab.link import Link, Relay, Weather
 from orchestrator.lab.root import server
-from orchestrator.lab.spec import PORT, DeviceSpec, Places, Ready, Spec, Tier
+from orchestrator.lab.spec import DeviceSpec, Places, Ready, Spec, Tier
 from orchestrator.lab.tier import Chosen, choose, enter
 
 _AFTER = 20_000
@@ -105,7 +105,7 @@ class Supervisor:
         parent = os.getpid()
         child = os.fork()
         if child == 0:
-            run_relay(device.address, weather, parent, wrote)
+            run_relay((device.address, device.port), weather, parent, wrote)
         os.close(wrote)
         with os.fdopen(ready, "rb") as pipe:
             if error := pipe.read().decode():
@@ -197,7 +197,7 @@ class Supervisor:
         return boot(self.spec, device, argv, as_root=self.chosen.as_root)
 
 
-def run_relay(address: str, weather: Weather, parent: int, ready: int) -> NoReturn:
+def run_relay(address: tuple[str, int], weather: Weather, parent: int, ready: int) -> NoReturn:
     """The relay of one device, until its parent ends; an empty answer at `ready` says it listens."""
     try:
         let_go_except((ready,))
@@ -205,7 +205,7 @@ def run_relay(address: str, weather: Weather, parent: int, ready: int) -> NoRetu
         for caught in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(caught, signal.SIG_DFL)
         linux.die_with(parent)
-        relay = Relay({"it": ((detour(address), PORT), (address, PORT))})
+        relay = Relay({"it": ((detour(address[0]), address[1]), address)})
         relay.set("it", Link(weather, after_bytes=0 if weather is Weather.BLACK_HOLE else _AFTER))
         os.close(ready)
         relay.run()

@@ -8,7 +8,7 @@ from orchestrator.lab import linux
 from orchestrator.lab.kinds import KINDS, commands, fixtures
 from orchestrator.lab.runtime import DevicePython
 from orchestrator.lab.spec import HOST, DeviceSpec, Places, Spec
-from orchestrator.lab.userland import USERLANDS
+from orchestrator.lab.userland import TERMUX, USERLANDS
 
 OWN = "opt/fleet-lab"
 """The fixtures' directory on a device; also a virtual environment."""
@@ -38,7 +38,10 @@ def furnish(root: Path, spec: Spec, device: DeviceSpec, tier: str) -> None:
     put(root, {path: text for path, text in files.items() if not path.startswith("proc/")})
     (root / OWN / "bin").mkdir(parents=True, exist_ok=True)
     kernel = USERLANDS[device.userland].kernel or ("" if foreign else "aarch64")
-    put(root / OWN / "bin", commands(KINDS[device.profile], kernel), mode=0o755)
+    scripts = commands(KINDS[device.profile], kernel)
+    if USERLANDS[device.userland].prefix == TERMUX:  # there is no other shell that could be named
+        scripts = {name: b"#!/system" + text.removeprefix(b"#!") for name, text in scripts.items()}
+    put(root / OWN / "bin", scripts, mode=0o755)
     (root / OWN / "pyvenv.cfg").write_text(python.pyvenv_cfg)
     for name in ("python3", "python") if USERLANDS[device.userland].python else ():
         link = root / OWN / "bin" / name

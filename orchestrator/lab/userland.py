@@ -26,12 +26,17 @@ _SERVERS = ("sshd", "adbd")
 """What is looked for, or fetched, elsewhere."""
 
 
+TERMUX = "/data/data/com.termux/files/usr"
+"""Where Termux keeps what is in /usr elsewhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Userland:
     """One set of programs. `tools` is ``host`` for a whole system's, or the one that is all.
 
     `arch` is Debian's name of another architecture, of which that system is; empty for this machine.
     `without` are packages that it lacks, `kernel` is what ``uname`` says where that is another one.
+    `prefix` is where its programs are, `profile` the only kind of device that has it, if there is one.
     """
 
     name: str
@@ -43,6 +48,9 @@ class Userland:
     arch: str = ""
     without: tuple[str, ...] = ()
     kernel: str = ""
+    prefix: str = "/usr"
+    port: int = 2222
+    profile: str = ""
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -90,6 +98,14 @@ USERLANDS = {
             "Debian for armhf, and a kernel that says aarch64",
             arch="armhf",
             kernel="aarch64",
+        ),
+        Userland(
+            "termux",
+            "Debian for arm64 in the shape of Termux on Android",
+            arch="arm64",
+            prefix=TERMUX,
+            port=8022,
+            profile="android-termux",
         ),
     )
 }

@@ -24,8 +24,16 @@ GROUPS = "groups: {jetson-group: {}, pi-group: {}, phone-group: {}, canary: {}}\
 LACKS = (SshdMissing, NoTierWorks, DebianMissing, WheelsMissing)
 """What a machine may lack; anything else is a failure."""
 WORDS = {
-    "digits-tflite": {"target": "pi-group", "1.0": "tflite-as-is", "2.0": "tflite-int8"},
-    "digits-onnx": {"target": "jetson-group", "1.0": "onnx-float32", "2.0": "onnx-int8"},
+    "digits-tflite": {
+        "target": "pi-group | phone-group",
+        "1.0": "tflite-as-is",
+        "2.0": "tflite-int8",
+    },
+    "digits-onnx": {
+        "target": "jetson-group | phone-group",
+        "1.0": "onnx-float32",
+        "2.0": "onnx-int8",
+    },
 }
 """Model → whom it is meant for, and the only variant of each version."""
 
@@ -78,12 +86,15 @@ class Site:
         """What a command says on a device, over an ordinary `ssh`."""
         place = self.lab.places
         options = ["BatchMode=yes", f"UserKnownHostsFile={place.known_hosts}"]
-        argv = ["ssh", "-F", "none", "-i", str(place.key), "-p", "2222"]
+        argv = ["ssh", "-F", "none", "-i", str(place.key)]
         for option in options:
             argv += ["-o", option]
-        address = {one.name: one.address for one in self.lab.status().devices}[device]
+        found = {one.name: one for one in self.lab.status().devices}[device]
         done = subprocess.run(
-            [*argv, f"pi@{address}", command], capture_output=True, text=True, timeout=60
+            [*argv, "-p", str(found.port), f"pi@{found.address}", command],
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

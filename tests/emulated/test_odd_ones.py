@@ -1,14 +1,17 @@
-"""Userlands that trip deployments up: 32 bits, 32 bits under a kernel of 64, and a library too few."""
+"""Userlands that trip deployments up: 32 bits, 32 bits under 64, a library too few, and Termux."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
+import packaging
 import pytest
 from conftest import Site, emulated
 
-MINIMAL, ARMV7, ON_AARCH64 = "jetson-01", "pi-01", "pi-02"
-USERLANDS = ("aarch64-minimal", "armv7", "armv7-on-aarch64", "aarch64")
-"""In the order of the devices' names; the last one is there for its name alone."""
+MINIMAL, ARMV7, ON_AARCH64, TERMUX = "jetson-01", "pi-01", "pi-02", "phone-01"
+USERLANDS = ("aarch64-minimal", "armv7", "armv7-on-aarch64", "termux")
+"""In the order of the devices' names."""
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,51 @@ def test_a_runtime_whose_library_is_missing_is_a_refusal_that_names_it(odd, fact
 
     assert done["status"] == "failed-unchanged"
     assert "libstdc++.so.6: cannot open shared object file" in done["because"]
+
+
+def test_a_phone_with_termux_says_so(facts):
+    said = facts[TERMUX]
+
+    assert (said["libc"], said["prefix"]) == ("bionic", "/data/data/com.termux/files/usr")
+    assert (said["os"], said["board"]) == ("Android 14 (API 34)", "Google Pixel 6")
+    assert {each["name"] for each in said["runtimes"]} == {"onnxruntime"}
+    assert "termux" in {each["name"] for each in said["software"]}
+
+
+def test_it_has_nothing_where_other_systems_have_their_programs(odd):
+    said = odd.on(TERMUX, "ls -d /usr /bin /tmp 2>/dev/null; echo $PREFIX $TMPDIR; pwd")
+
+    prefix = "/data/data/com.termux/files/usr"
+    assert said.split() == [prefix, f"{prefix}/tmp", "/data/data/com.termux/files/home"]
+
+
+def test_installers_take_no_manylinux_wheel_there(odd):
+    """By the library that pip and uv's peers ask: `packaging`, run by the phone's own Python."""
+    homes = {TERMUX: "data/data/com.termux/files/home", MINIMAL: "home/pi"}
+    ask = (
+        "import sys; sys.path.insert(0, 'asked'); from packaging import tags; "
+        "print(sum('manylinux' in str(tag) for tag in tags.sys_tags()))"
+    )
+
+    counts = {}
+    for device, home in homes.items():
+        here = odd.lab.root(device) / home / "asked/packaging"
+        here.mkdir(parents=True)
+        for path in Path(packaging.__file__).parent.glob("*.py"):
+            shutil.copy(path, here)
+        counts[device] = int(odd.on(device, f'python3 -c "{ask}"'))
+
+    assert counts[TERMUX] == 0
+    assert counts[MINIMAL] > 0
+
+
+def test_what_can_run_is_proved_on_termux_and_what_cannot_is_refused_with_the_reason(odd):
+    done = {row["model"]: row for row in odd.data("deploy", "-t", TERMUX, "--yes", expected=1)}
+
+    assert done["digits-onnx"]["status"] == "succeeded"
+    assert done["digits-onnx"]["smoke"]["runtime"].startswith("onnxruntime")
+    assert done["digits-tflite"]["status"] == "no-variant"
+    assert "tflite-runtime is not installed on the device" in done["digits-tflite"]["because"]
+    findings = {row["model"]: row["finding"] for row in odd.data("audit", "-t", TERMUX)}
+    assert findings["digits-onnx"] == "match"
+    assert odd.on(TERMUX, "readlink .fleet/digits-onnx/current").startswith("releases/1.0")
