@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.lab.debian import Debian, machine, system
+from orchestrator.lab.errors import LabError
 from orchestrator.rollout.observation import Observed
 from orchestrator.transport.login import Address, shown_host_key
 from orchestrator.transport.transport import DeviceUnreachable
 
 PENALTY_S = 4
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _CONFIG = f"""ListenAddress 127.0.0.1:{{port}}
 HostKey /etc/ssh/host
 AuthorizedKeysFile /etc/ssh/authorized_keys
@@ -27,46 +28,18 @@ PerSourcePenalties authfail:{PENALTY_S}s noauth:0s min:{PENALTY_S}s
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
 
 
-def debian(folder: Path) -> Path:
-    """A tree of Debian 13's OpenSSH 10 and a shell, by apt; nothing is installed."""
-    own, root = folder / "apt", folder / "root"
-    for path in ("state/lists/partial", "cache/archives/partial", "log"):
-        (own / path).mkdir(parents=True)
-    (own / "status").touch()
-    archive = "http://deb.debian.org/debian"
-    (own / "sources.list").write_text(f"deb [signed-by={KEYRING}] {archive} trixie main\n")
-    options = {
-        "Dir::State": own / "state",
-        "Dir::State::status": own / "status",
-        "Dir::Cache": own / "cache",
-        "Dir::Log": own / "log",
-        "Dir::Etc::sourcelist": own / "sources.list",
-        "Dir::Etc::sourceparts": os.devnull,
-        "Debug::NoLocking": "true",
-        "APT::Sandbox::User": "",
-        "APT::Install-Recommends": "false",
-    }
-    apt = ["apt-get", "-qq", "-y", *(f"-o{name}={value}" for name, value in options.items())]
-    for words in (["update"], ["--download-only", "install", "openssh-server", "dash"]):
-        subprocess.run([*apt, *words], check=True, capture_output=True, timeout=240)
-    for package in (own / "cache" / "archives").glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
-    shutil.rmtree(own)
-    return root
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root directory of a device with OpenSSH 10."""
-    if os.geteuid() != 0 or not KEYRING.exists() or shutil.which("apt-get") is None:
-        pytest.skip("NO OPENSSH 10 ON THIS MACHINE: it takes root, and Debian's apt")
+    """The root directory of a device with Debian 13's OpenSSH 10 and a shell."""
+    if os.geteuid() != 0:
+        pytest.skip("NO OPENSSH 10 ON THIS MACHINE: it takes root")
     try:
-        root = debian(tmp_path_factory.mktemp("openssh10"))
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"NO OPENSSH 10 TO BE HAD: {error.stderr!r:.300}")
-    for name in ("bin", "sbin", "lib", "lib64"):
-        if not (root / name).exists():
-            (root / name).symlink_to(f"usr/{name}")
+        wanted = Debian("trixie", machine(), ("openssh-server", "dash"))
+        fetched = system(wanted, lambda words: None) / "root"
+    except LabError as error:
+        pytest.skip(f"NO OPENSSH 10 TO BE HAD: {error.message}")
+    root = tmp_path_factory.mktemp("openssh10") / "root"
+    shutil.copytree(fetched, root, symlinks=True)
     for name in ("dev", "run/sshd", "root", "tmp"):
         (root / name).mkdir(parents=True, exist_ok=True)
     os.mknod(root / "dev/null", 0o20666, os.makedev(1, 3))
