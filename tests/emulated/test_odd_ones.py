@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import packaging
 import pytest
-from conftest import Site, emulated
+from foreign_site import Site, emulated
 
 MINIMAL, ARMV7, ON_AARCH64, TERMUX = "jetson-01", "pi-01", "pi-02", "phone-01"
 USERLANDS = ("aarch64-minimal", "armv7", "armv7-on-aarch64", "termux")

@@ -154,7 +154,7 @@ def test_a_line_cut_on_the_way_to_the_gateway_goes_on_where_it_was(behind):
 
     assert outcome.status == "succeeded"
     assert outcome.sent_as == "whole to its gateway, resumed to its gateway, relayed"
-    assert fleet.cuts == 1
+    assert listening.cuts == 1
     assert outcome.bytes_sent < 4.9 * MB
     assert behind.running("pi-02") == [release]
     assert behind.leftovers("pi-01") == []

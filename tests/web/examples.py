@@ -105,6 +105,7 @@ def labelled() -> LockedModel:
         artifact(
             "onnx-float16", None, status=Status.UNBUILDABLE, because="its toolchain is not here"
         ),
+        artifact("tensorrt-float16", None, status=Status.ON_DEVICE, because="built on a Jetson"),
     )
 
 
