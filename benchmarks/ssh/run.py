@@ -96,7 +96,13 @@ class Bench:
         command = [python, str(HERE / "contest.py"), who, sort, str(at_once)]
         target = self.target(devices, task)
         before = self.farm.cpu_s()
-        done = subprocess.run([*command, str(target)], capture_output=True, text=True, timeout=1800)
+        try:
+            done = subprocess.run(
+                [*command, str(target)], capture_output=True, text=True, timeout=600
+            )
+        except subprocess.TimeoutExpired:
+            print(f"  {who} {task} × {devices} stood still for 600 s", file=sys.stderr)
+            return {"failed": True}
         self.farm.settled()
         if done.returncode or json.loads(done.stdout)["good"] != devices:
             print(f"  {who} {task} × {devices} failed: {done.stderr[-400:]}", file=sys.stderr)
@@ -310,7 +316,7 @@ def measured(bench: Bench, asked: argparse.Namespace, growth: list[Row]) -> Iter
         return
     bench.compare("push", 200, everyone)
     yield
-    bench.deploy(200, 3)
+    bench.deploy(200, 1)
     yield
     lookers = tuple(w for w in ("ssh2-python", "pyinfra", "ansible") if w not in asked.without)
     bench.compare("ask", 200, tuple(dict.fromkeys((*few, *lookers))))
