@@ -11,10 +11,9 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from types import TracebackType
 
 from orchestrator.transport.adbserver import reach, service
-from orchestrator.transport.transport import Completed, DeviceUnreachable, Source
+from orchestrator.transport.transport import Completed, DeviceUnreachable, Session, Source
 
 CONNECT_S = 15.0
 _PIECE = 1 << 15
@@ -36,7 +35,7 @@ _SIGNALS = range(129, 193)
 _FEATURE = "shell_v2"
 
 
-class AdbTransport:
+class AdbTransport(Session):
     """A `Transport` over adb, which has no other word for "killed by a signal" than an exit status
     of 129 to 192: such a one is taken for it.
 
@@ -54,35 +53,9 @@ class AdbTransport:
             )
         self._open = True
 
-    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with an empty standard input."""
-        return self._exec(argv, None, timeout_s, lambda count: None)
-
-    def stream(
-        self,
-        source: Source,
-        argv: Sequence[str],
-        *,
-        timeout_s: float,
-        sent: Callable[[int], None] = lambda count: None,
-    ) -> Completed:
-        """Run a command with `source` as its standard input."""
-        return self._exec(argv, source, timeout_s, sent)
-
     def close(self) -> None:
         """End the session. The line belongs to adb's server, which keeps it."""
         self._open = False
-
-    def __enter__(self) -> "AdbTransport":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _exec(
         self,

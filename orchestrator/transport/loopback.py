@@ -7,49 +7,22 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
-from orchestrator.transport.transport import Completed, DeviceUnreachable, Source
+from orchestrator.transport.transport import Completed, DeviceUnreachable, Session, Source
 
 _PIECE = 1 << 16
 
 
-class LoopbackTransport:
+class LoopbackTransport(Session):
     """A `Transport` without a line: ``$HOME`` is a folder, everything else is this machine's."""
 
     def __init__(self, device: str, home: Path) -> None:
         self.device, self.home = device, home
         self._open = True
 
-    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with an empty standard input."""
-        return self._exec(argv, None, timeout_s, lambda count: None)
-
-    def stream(
-        self,
-        source: Source,
-        argv: Sequence[str],
-        *,
-        timeout_s: float,
-        sent: Callable[[int], None] = lambda count: None,
-    ) -> Completed:
-        """Run a command with `source` as its standard input."""
-        return self._exec(argv, source, timeout_s, sent)
-
     def close(self) -> None:
         """End the session."""
         self._open = False
-
-    def __enter__(self) -> "LoopbackTransport":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _exec(
         self,

@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 import paramiko
@@ -13,12 +12,12 @@ from paramiko.ssh_exception import SSHException
 
 from orchestrator.transport import burst, flow
 from orchestrator.transport.login import CONNECT_S, Address, opened, socket_to, unreachable
-from orchestrator.transport.transport import Buffer, Completed, DeviceUnreachable, Source
+from orchestrator.transport.transport import Buffer, Completed, DeviceUnreachable, Session, Source
 
 _PIECE = 1 << 15
 
 
-class SshTransport:
+class SshTransport(Session):
     """A `Transport` over one SSH connection; `through` is the gateway's, where there is one.
 
     Without `bursts` every packet goes out as Paramiko makes it.
@@ -44,21 +43,6 @@ class SshTransport:
         """Whether the line still stands, as far as this end knows."""
         return bool(self._line.is_active())
 
-    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with an empty standard input."""
-        return self._exec(argv, None, timeout_s, lambda count: None)
-
-    def stream(
-        self,
-        source: Source,
-        argv: Sequence[str],
-        *,
-        timeout_s: float,
-        sent: Callable[[int], None] = lambda count: None,
-    ) -> Completed:
-        """Run a command with `source` as its standard input."""
-        return self._exec(argv, source, timeout_s, sent)
-
     def tunnel(self, to: Address) -> paramiko.Channel:
         """A way through this device to another one's SSH server."""
         there, here = (to.host, to.port), ("127.0.0.1", 0)
@@ -73,17 +57,6 @@ class SshTransport:
             if isinstance(self._line.sock, socket.socket):
                 self._line.sock.shutdown(socket.SHUT_RDWR)
         self._line.close()
-
-    def __enter__(self) -> "SshTransport":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _exec(
         self,

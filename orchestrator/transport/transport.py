@@ -1,9 +1,10 @@
 """The one seam between the house and its devices: run a command, stream bytes into a command."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from orchestrator.errors import FleetError, Owner
 
@@ -105,3 +106,46 @@ class Transport(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class Session(ABC):
+    """What the sessions of every transport do alike: both ways to run a command come down to one."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
+        """Run a command with an empty standard input."""
+        return self._exec(argv, None, timeout_s, lambda count: None)
+
+    def stream(
+        self,
+        source: Source,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        sent: Callable[[int], None] = lambda count: None,
+    ) -> Completed:
+        """Run a command with `source` as its standard input."""
+        return self._exec(argv, source, timeout_s, sent)
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the session."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _exec(
+        self,
+        argv: Sequence[str],
+        source: Source | None,
+        timeout_s: float,
+        sent: Callable[[int], None],
+    ) -> Completed: ...
