@@ -9,11 +9,10 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from orchestrator.lab import linux
-from orchestrator.lab.debian import Debian, machine, system
+from orchestrator.lab.debian import Debian, by_loader, machine, system
 from orchestrator.lab.link import Relay
 from orchestrator.lab.linux import Namespace
 
@@ -38,11 +37,7 @@ def adbd(tell: Callable[[str], None]) -> str:
 
 def command(tree: str) -> list[str]:
     """How a device starts it: by the loader and with the libraries that it came with."""
-    (loader,) = Path(tree, "usr").glob("lib*/ld-linux*.so.*")
-    (libraries,) = Path(tree, "usr/lib").glob("*-linux-*")
-    there = f"/{HOME}/usr/lib/{libraries.name}"
-    start = f"/{HOME}/{loader.relative_to(tree)}"
-    return [start, "--library-path", f"{there}:{there}/android", f"/{HOME}/{_PROGRAM}"]
+    return by_loader(tree, _PROGRAM, f"/{HOME}")
 
 
 def hello() -> bytes:

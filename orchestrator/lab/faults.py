@@ -25,8 +25,16 @@ _PRINTS = (
 _LITTLE_MIB = 32
 """Enough for a server, a session and a shell; not for an inference runtime."""
 _FAKETIME = "*/faketime/libfaketime.so.1"
-_BEHIND = "FAKETIME=-3700d"
+_BEHIND_D = 3700
 """Ten years and a bit: a board without a clock of its own, before it has asked anybody."""
+_OF_MACHINES = (
+    Breakage.OFFLINE,
+    Breakage.POWER_CUT,
+    Breakage.REBOOT,
+    Breakage.FROZEN,
+    Breakage.WRONG_CLOCK,
+)
+"""What whole machines can be given, besides bad lines: their files lie in their own disks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,19 @@ class Bench:
     root: Callable[[], Path]
     tell: Callable[..., Any]
     boot: Callable[[], None]
+
+
+def require(name: str, userland: str, how: Breakage) -> None:
+    """Refuse what a whole machine cannot be given.
+
+    Raises:
+        CannotBreak: it is one, and that is beyond reach from outside.
+    """
+    if USERLANDS[userland].whole and not (how.weather or how in _OF_MACHINES):
+        raise CannotBreak(
+            f"{name!r} is a whole machine: its files lie in a disk of its own",
+            hint=f"one of: {', '.join(_OF_MACHINES)}, link-…; {how} needs another userland",
+        )
 
 
 def inflict(bench: Bench, how: Breakage) -> str:
@@ -100,7 +121,8 @@ def undo(bench: Bench, broken: tuple[Breakage, ...]) -> tuple[str, ...]:
 
 
 def _cut(bench: Bench) -> None:
-    _needs_ext4(bench, Breakage.POWER_CUT)
+    if not USERLANDS[bench.userland].whole:
+        _needs_ext4(bench, Breakage.POWER_CUT)
     bench.tell("cut")
 
 
@@ -151,7 +173,10 @@ def _freeze(bench: Bench) -> None:
 
 
 def _wrong_clock(bench: Bench) -> None:
-    """Load libfaketime into every program of every session; the kernel's clock is everybody's."""
+    """A kernel of its own is told; elsewhere every program of every session loads libfaketime."""
+    if USERLANDS[bench.userland].whole:
+        _quirk(bench, Breakage.WRONG_CLOCK, str(-_BEHIND_D * 86400))
+        return
     name, found = bench.files.name, sorted(Path("/usr/lib").glob(_FAKETIME))
     if not found:
         raise CannotBreak(
@@ -165,7 +190,7 @@ def _wrong_clock(bench: Bench) -> None:
         )
     config = (bench.root() / "etc/ssh/sshd_config").read_text().splitlines()
     (env,) = [line for line in config if line.startswith("SetEnv ")]
-    _quirk(bench, Breakage.WRONG_CLOCK, f"{env} LD_PRELOAD={found[0]} {_BEHIND}\n")
+    _quirk(bench, Breakage.WRONG_CLOCK, f"{env} LD_PRELOAD={found[0]} FAKETIME=-{_BEHIND_D}d\n")
 
 
 def _quirk(bench: Bench, how: Breakage, lines: str) -> None:

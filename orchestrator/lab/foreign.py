@@ -22,8 +22,8 @@ from orchestrator.lab.errors import WheelsMissing
 from orchestrator.lab.runtime import DevicePython
 from orchestrator.lab.userland import TERMUX, userland
 
-_SUITE, _PYTHON = "bookworm", "3.11"
-_EMULATOR_SUITE = "trixie"
+SUITE, _PYTHON = "bookworm", "3.11"
+EMULATOR_SUITE = "trixie"
 """QEMU before 8.2 shows this machine's /proc/cpuinfo, on which ONNX Runtime's start breaks."""
 
 _SYSTEM = (
@@ -99,6 +99,15 @@ class Foreign:
         return {"QEMU_CPU": self.machine.cpu}
 
 
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """What whole machines are made of, in folders of this machine."""
+
+    folder: str
+    """Kernel, initial RAM disk, device tree, and a disk with a snapshot of the machine waiting."""
+    qemu: str
+
+
 def foreign(name: str, tell: Callable[[str], None]) -> Foreign:
     """What devices of that userland are made of, fetched once and kept.
 
@@ -112,16 +121,16 @@ def foreign(name: str, tell: Callable[[str], None]) -> Foreign:
     land = userland(name)
     machine = MACHINES[land.arch]
     packages = (*_SYSTEM, *(f"python3-{package}" for package in machine.packages))
-    whole = system(Debian(_SUITE, machine.debian, packages), tell) / "root"
+    whole = system(Debian(SUITE, machine.debian, packages), tell) / "root"
     less = tuple(package for package in packages if package not in land.without)
-    tree = system(Debian(_SUITE, machine.debian, less), tell) / "root"
+    tree = system(Debian(SUITE, machine.debian, less), tell) / "root"
     program = f"usr/bin/{machine.emulator}"
-    qemu = Debian(_EMULATOR_SUITE, debian.machine(), ("qemu-user",), (program,))
+    qemu = Debian(EMULATOR_SUITE, debian.machine(), ("qemu-user",), (program,))
     emulator = system(qemu, tell) / "root" / program
     python = _python(machine, whole, emulator, tell)
     if land.prefix != TERMUX:
         return Foreign(name, str(tree), str(emulator), python)
-    shell = system(Debian(_SUITE, machine.debian, ("mksh",), ("bin/mksh",)), tell) / "root/bin/mksh"
+    shell = system(Debian(SUITE, machine.debian, ("mksh",), ("bin/mksh",)), tell) / "root/bin/mksh"
     return Foreign(name, str(tree), str(emulator), _of_termux(python), str(shell))
 
 

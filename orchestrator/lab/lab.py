@@ -18,6 +18,7 @@ from orchestrator.lab.making import Making, checked, planned
 from orchestrator.lab.runtime import compiling, device_python
 from orchestrator.lab.spec import ORDINARY, Places, Storage, Tier
 from orchestrator.lab.status import LabStatus, State
+from orchestrator.lab.userland import USERLANDS
 
 
 def _quiet(_name: str) -> None:
@@ -110,7 +111,9 @@ class Lab:
             LabDown: no lab is up.
             CannotBreak: the device cannot be broken like that now; the hint says what to do.
         """
-        files = self._files(self._up(), name)
+        state = self._up()
+        files = self._files(state, name)
+        faults.require(name, state.userland(name), how)
         match how:
             case Breakage.OFFLINE:
                 self._command("stop", name)
@@ -160,6 +163,8 @@ class Lab:
         running = self._running()
         if name not in running:
             raise CannotBreak(f"{name!r} is off", hint=f"boot it: fleet lab mend {name}")
+        if USERLANDS[state.userland(name)].whole:
+            raise CannotBreak(f"{name!r} keeps its files in a disk of its own", hint="use ssh")
         if state.tier is Tier.PLAIN:
             return self.places.root(name)
         return Path(f"/proc/{running[name]}/root")
@@ -177,12 +182,11 @@ class Lab:
 
     def _bench(self, name: str, files: Files) -> faults.Bench:
         state = self._up()
-        land = state.userlands[[known for known, _, _ in state.devices].index(name)]
         return faults.Bench(
             files=files,
             places=self.places,
             tier=state.tier,
-            userland=land,
+            userland=state.userland(name),
             storage=state.storage,
             root=lambda: self.root(name),
             tell=partial(self._command, name=name),

@@ -7,12 +7,13 @@ from pathlib import Path
 from orchestrator.lab.adbd import adbd
 from orchestrator.lab.addresses import MOST, Block
 from orchestrator.lab.errors import LabError
-from orchestrator.lab.foreign import Foreign, foreign
+from orchestrator.lab.foreign import Foreign, Vm, foreign
 from orchestrator.lab.kinds import mix
 from orchestrator.lab.runtime import DevicePython
 from orchestrator.lab.spec import DeviceSpec, Places, Spec, Storage, Tier
 from orchestrator.lab.sshd import find_sshd
 from orchestrator.lab.userland import Program, found, userland
+from orchestrator.lab.vmimage import vm
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Making:
     shared: Path | None
     foreigners: tuple[Foreign, ...]
     adbd: str
+    vm: Vm | None
 
     def devices(self, block: Block) -> tuple[DeviceSpec, ...]:
         """Every device with its kind, userland and address."""
@@ -53,6 +55,7 @@ class Making:
             shared=str(self.shared or ""),
             foreigners=self.foreigners,
             adbd=self.adbd,
+            vm=self.vm,
         )
 
 
@@ -78,7 +81,18 @@ def planned(
         SshdMissing, UserlandMissing, DebianMissing, WheelsMissing: something is not to be had.
     """
     sshd, programs = find_sshd(), found(userlands)
-    others = tuple(foreign(name, tell) for name in dict.fromkeys(userlands) if userland(name).arch)
-    phones = any(userland(name).server == "adbd" for name in userlands)
-    server = adbd(tell) if phones else ""
-    return Making(sshd, tier, userlands, storage, programs, shared, others, server)
+    lands = [userland(name) for name in dict.fromkeys(userlands)]
+    others = tuple(foreign(land.name, tell) for land in lands if land.arch and not land.whole)
+    phones = any(land.server == "adbd" for land in lands)
+    machines = any(land.whole for land in lands)
+    return Making(
+        sshd=sshd,
+        tier=tier,
+        userlands=userlands,
+        storage=storage,
+        programs=programs,
+        shared=shared,
+        foreigners=others,
+        adbd=adbd(tell) if phones else "",
+        vm=vm(foreign("aarch64", tell), tell) if machines else None,
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.lab.errors import LabError
-from orchestrator.lab.foreign import Foreign
+from orchestrator.lab.foreign import Foreign, Vm
 from orchestrator.lab.runtime import DevicePython
 from orchestrator.lab.userland import Program, userland
 
@@ -78,6 +78,11 @@ class DeviceSpec:
         """Where its server listens."""
         return userland(self.userland).port
 
+    @property
+    def whole(self) -> bool:
+        """A machine with a kernel of its own."""
+        return userland(self.userland).whole
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -96,6 +101,8 @@ class Spec:
     """What devices of other architectures are made of."""
     adbd: str = ""
     """The folder with adbd and what it loads; empty if no device has it for a server."""
+    vm: Vm | None = None
+    """What whole machines are made of, if there are any."""
 
     def program(self, name: str) -> Program:
         """A program of this machine that some userland needs, which must be there."""
@@ -128,7 +135,16 @@ class Spec:
         )
         devices = tuple(_device(**device) for device in data.pop("devices"))
         programs = tuple(_program(**program) for program in data.pop("programs"))
-        return cls(python=python, foreigners=foreigners, devices=devices, programs=programs, **data)
+        whole = data.pop("vm")
+        vm = Vm(**whole) if whole else None
+        return cls(
+            python=python,
+            foreigners=foreigners,
+            devices=devices,
+            programs=programs,
+            vm=vm,
+            **data,
+        )
 
 
 def _device(storage: dict[str, Any], **device: str) -> DeviceSpec:

@@ -60,6 +60,16 @@ def namespaced_config(address: tuple[str, int], env: Mapping[str, str], path: st
     )
 
 
+def machine_config(keys: str) -> str:
+    """The configuration of a machine of its own, whose keys lie in a folder that is there when it is on."""
+    return (
+        f"HostKey {keys}/host_key\n"
+        f"AuthorizedKeysFile {keys}/authorized_keys\n"
+        "Subsystem sftp internal-sftp\n"
+        f"SetEnv PATH={_PATH}\n" + _COMMON
+    )
+
+
 def plain_config(address: str, root: Path, host_key: Path) -> str:
     """The configuration of a device that is a directory of this machine's own file system.
 

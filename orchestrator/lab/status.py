@@ -94,6 +94,10 @@ class State:
                 return device
         raise NotFound("lab device", name, [known for known, _, _ in self.devices])
 
+    def userland(self, name: str) -> str:
+        """The userland of a device, which must be there."""
+        return self.userlands[[known for known, _, _ in self.devices].index(name)]
+
     def servers(
         self, names: Container[str] | None = None
     ) -> tuple[tuple[str, tuple[str, int], str], ...]:

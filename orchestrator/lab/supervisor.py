@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from orchestrator.lab import linux, memory, plain, storage, tree
+from orchestrator.lab import linux, memory, plain, storage, tree, vm
 from orchestrator.lab.addresses import detour
 from orchestrator.lab.boot import Booting, Running, boot, let_go_except
 from orchestrator.lab.control import listen, receive
@@ -46,7 +46,7 @@ class Supervisor:
             enter(as_root=self.chosen.as_root)
             tree.mount_runtimes(self.places, self.spec)
             for device in self.spec.devices:
-                storage.attach(self.places, device, as_root=self.chosen.as_root)
+                self._attach(device)
         booting = [(device.name, self._begin(device)) for device in self.spec.devices]
         for name, started in booting:
             self.running[name] = started.finish() if isinstance(started, Booting) else started
@@ -73,6 +73,9 @@ class Supervisor:
 
     def cut(self, name: str) -> None:
         """Switch a device off and lose all that its file system had not written yet."""
+        if self.spec.device(name).whole:
+            self.stop(name)
+            return
         storage.die(self.places, self.spec.device(name))
         self.stop(name)
         storage.detach(self.places, self.spec.device(name))
@@ -127,7 +130,10 @@ class Supervisor:
         self.dead.add(name)
 
     def _attach(self, device: DeviceSpec) -> None:
-        """Give a device that is off its /home again, if a cut or a dead one was there."""
+        """Give a device that is off its storage, again if a cut or a dead one was there."""
+        if device.whole:
+            vm.attach(self.spec, device)
+            return
         if device.name in self.dead:
             storage.detach(self.places, device)
             self.dead.discard(device.name)
@@ -189,6 +195,8 @@ class Supervisor:
                 raise KeyError(f"unknown request {request!r}")
 
     def _begin(self, device: DeviceSpec) -> Booting | Running:
+        if device.whole:
+            return vm.start(self.spec, device)
         if self.chosen.tier is Tier.PLAIN:
             plain.build(self.spec, device, self.places)
             config = self.places.root(device.name) / "etc/ssh/sshd_config"

@@ -51,6 +51,8 @@ class Userland:
     prefix: str = "/usr"
     port: int = 2222
     profile: str = ""
+    whole: bool = False
+    """A machine with a kernel of its own, not namespaces of this one."""
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -106,6 +108,13 @@ USERLANDS = {
             prefix=TERMUX,
             port=8022,
             profile="android-termux",
+        ),
+        Userland(
+            "aarch64-vm",
+            "a whole arm64 machine: its own kernel, device tree, disk and clock",
+            arch="arm64",
+            profile="raspberry-pi-4",
+            whole=True,
         ),
     )
 }

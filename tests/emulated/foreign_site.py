@@ -77,7 +77,7 @@ class Site:
         data = json.loads(self.run(*words, "-o", "json", expected=expected))["data"]
         return data if isinstance(data, list) else data["outcomes"]
 
-    def on(self, device: str, command: str) -> str:
+    def on(self, device: str, command: str, given: bytes = b"") -> str:
         """What a command says on a device, over an ordinary `ssh`."""
         place = self.lab.places
         options = ["BatchMode=yes", f"UserKnownHostsFile={place.known_hosts}"]
@@ -87,15 +87,17 @@ class Site:
         found = {one.name: one for one in self.lab.status().devices}[device]
         done = subprocess.run(
             [*argv, "-p", str(found.port), f"pi@{found.address}", command],
+            input=given,
             capture_output=True,
-            text=True,
             timeout=60,
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return done.stdout.decode().strip()
 
-    def offer(self, version: str, needs: Mapping[str, object] = MappingProxyType({})) -> None:
-        """Describe and build a version of both models; what their variants need."""
+    def offer(
+        self, version: str, needs: Mapping[str, object] = MappingProxyType({}), like: str = ""
+    ) -> None:
+        """Describe and build a version of both models, by the variants of 1.0 or 2.0; and their needs."""
         entries = {}
         for name, words in WORDS.items():
             kind = name.removeprefix("digits-")
@@ -105,7 +107,7 @@ class Site:
                 "target": words["target"],
                 "preprocessing": {"scale": 1 / 16},
                 "data": {use: f"data/{kind}-{use}.npz" for use in ("calibration", "evaluation")},
-                "variants": {words[version]: dict(needs)},
+                "variants": {words[like or version]: dict(needs)},
             }
         (self.inventory / "models.yaml").write_text(json.dumps({"models": entries}))
         self.run("build")
