@@ -24,7 +24,7 @@ def attach(spec: Spec, device: DeviceSpec) -> None:
     disk = _disk(spec, device)
     if not disk.exists():
         source = Path(_made_of(spec).folder, "disk.qcow2")
-        argv = ["cp", "--sparse=always", "--reflink=auto", source, disk]
+        argv = ["cp", "--sparse=always", "--reflink=auto", str(source), str(disk)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             raise OSError(f"no disk for {device.name}: {done.stderr.strip()}")

@@ -32,6 +32,7 @@ run() { # run MODEL RELEASE OWNER DEADLINE_S FILE CASES WORD…: once for each c
     shift 6
     [ "$count" != 0 ] || rm -rf "$runs"
     limits
+    enclose
     killed=$(oom_kills)
     case=0
     while :; do
@@ -45,6 +46,7 @@ run() { # run MODEL RELEASE OWNER DEADLINE_S FILE CASES WORD…: once for each c
         [ "$case" -lt "$count" ] && [ "$(first_line "$place/ended")" = 0 ] || break
     done
     [ "$(oom_kills)" = "$killed" ] || say starved 1
+    disband
     quote stderr "$place/stderr" 5000
     case $(first_line "$place/ended") in
         0) ;;
@@ -69,9 +71,38 @@ limits() { # what is left: more memory, or more disk, would be taken from what s
     if [ "${#free}" -gt 6 ]; then blocks=200000; fi
 }
 
+enclose() { # → group: a control group in which the kernel counts all memory, if one may be made
+    group=''
+    [ -r /proc/self/cgroup ] && [ "$left" != unlimited ] && while IFS=: read -r _ controllers path; do
+        case ,$controllers, in
+            *,memory,*) group=/sys/fs/cgroup/memory${path%/} most=memory.limit_in_bytes ;; # below
+            ,,) group=/sys/fs/cgroup${path%/*} most=memory.max ;; # beside
+            *) continue ;;
+        esac
+        group=$group/fleet-$$
+        if mkdir "$group"; then
+            if echo "$((left / 8 * 7))K" >"$group/$most"; then return; fi # as in smoke.py
+            rmdir "$group"
+        fi
+        group=''
+    done </proc/self/cgroup
+} 2>/dev/null
+
+disband() { # all that is in the control group ends
+    [ "$group" ] || return 0
+    turns=50
+    until rmdir "$group" || [ "$turns" = 0 ]; do
+        while read -r each; do kill -9 "$each"; done <"$group/cgroup.procs"
+        sleep 0.02 || sleep 1
+        turns=$((turns - 1))
+    done
+} 2>/dev/null
+
 # The keeper is the first of a group of its own; it writes how the program ended, then ends the group.
 # shellcheck disable=SC2016 # for another shell
-keeper='ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"; shift 2
+keeper='ulimit -c 0; ulimit -d "$1"; ulimit -f "$2"
+[ -z "$3" ] || echo $$ >"$3/cgroup.procs"
+shift 3
 "$@"
 echo $? >"$0/ended.new"; mv -f "$0/ended.new" "$0/ended"; kill -9 "-$$"'
 # shellcheck disable=SC2016
@@ -92,7 +123,7 @@ attempt() { # attempt WORD…: with paths for placeholders, until it ends or the
     rm -f "$place/ended" "$place/late"
     seconds=$((last - $(date +%s)))
     [ "$seconds" -gt 0 ] || seconds=1
-    grouped sh -c "$keeper" "$place" "$left" "$blocks" "$@" </dev/null >"$place/stdout" 2>"$place/stderr" &
+    grouped sh -c "$keeper" "$place" "$left" "$blocks" "$group" "$@" </dev/null >"$place/stdout" 2>"$place/stderr" &
     kept=$!
     grouped sh -c "$guard" "$place" "$seconds" "$kept" </dev/null >/dev/null 2>&1 &
     guards=$!

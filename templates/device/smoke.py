@@ -60,13 +60,14 @@ def supervised(words, runtime, deadline_s):
     before = killed_for_memory()
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True)
+    group = enclosed(process.pid)
     out, err = Tail(process.stdout, mark.encode()), Tail(process.stderr)
     try:
         status = process.wait(timeout=deadline_s)
     except subprocess.TimeoutExpired:
         status = None
     finally:
-        end(process)
+        end(process, group)
     out.join(1.0)
     err.join(1.0)
     report = judged(out, err, status, deadline_s, killed_for_memory() > before)
@@ -105,13 +106,71 @@ class Tail(threading.Thread):
         return text.replace(self._mark.decode().strip(), "report:") if self._mark else text
 
 
-def end(process):
-    """Kill a child and everything in its process group, also what ignores a polite signal."""
+def end(process, group):
+    """Kill a child and everything in its process group, also what ignores a polite signal.
+
+    With a control group, what has left the process group as well.
+    """
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:
         pass  # nobody is left
     process.wait()
+    for _ in range(50 if group else 0):
+        try:
+            os.rmdir(group)
+            return
+        except OSError:
+            kill_all(group + "/cgroup.procs")
+            time.sleep(0.02)
+
+
+def kill_all(listed):
+    try:
+        with open(listed) as pids:
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
+    except OSError:
+        pass  # just ended
+
+
+def enclosed(pid):
+    """Put a process into a control group that may have what memory is left; the group, or "".
+
+    There the kernel counts all of it: files in memory, what is shared, and every process that is
+    started. An eighth stays free, without which a device reads its programs again and again from
+    its disk before anybody is killed. Only who may make groups beside his own (version 2) or below
+    it (version 1) gets one.
+    """
+    left = memory_left() // 8 * 7
+    for parent, limit in groups() if left else ():
+        group = "%s/fleet-%d" % (parent, pid)
+        try:
+            os.mkdir(group)
+        except OSError:
+            continue
+        try:
+            for name, value in ((limit, left), ("cgroup.procs", pid)):
+                with open("%s/%s" % (group, name), "w") as file:
+                    file.write(str(value))
+            return group
+        except OSError:
+            os.rmdir(group)
+    return ""
+
+
+def groups():
+    """Where a group might be made, and the name of its limit."""
+    try:
+        with open("/proc/self/cgroup") as lines:
+            found = [line.rstrip("\n").split(":", 2) for line in lines]
+    except OSError:
+        return
+    for _, controllers, path in found:
+        if "memory" in controllers.split(","):
+            yield "/sys/fs/cgroup/memory" + path.rstrip("/"), "memory.limit_in_bytes"
+        elif not controllers:
+            yield "/sys/fs/cgroup" + os.path.dirname(path).rstrip("/"), "memory.max"
 
 
 def judged(out, err, status, deadline_s, starved):

@@ -255,6 +255,49 @@ def test_what_a_model_has_started_does_not_outlive_it(tmp_path, ends):
     assert not alive(int(note.read_text()))
 
 
+@pytest.fixture
+def groups():
+    """This machine lets these tests make control groups that limit memory."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        group = smoke.enclosed(process.pid)
+        smoke.end(process, group)
+    if not group:
+        pytest.skip("NO CONTROL GROUPS ON THIS MACHINE: nobody may make one here but others")
+    assert not Path(group).exists()
+
+
+def test_what_has_left_its_process_group_ends_with_the_control_group(tmp_path, groups):
+    note = tmp_path / "fork"
+    deed = (
+        "pid = os.fork()\n    if not pid:\n        os.setsid(); time.sleep(60)\n    "
+        f"open({str(note)!r}, 'w').write(str(pid)); return {{'passed': True}}"
+    )
+
+    report = ran(tmp_path, "litert", 30, file=with_a_child_that(tmp_path, deed))
+
+    assert report["passed"]
+    assert not alive(int(note.read_text()))
+
+
+def test_memory_that_no_limit_of_a_process_counts_is_counted_by_the_control_group(tmp_path, groups):
+    """Shared pages are nobody's data; those of a group are limited all the same."""
+    file = with_a_child_that(
+        tmp_path,
+        "import mmap; shared = mmap.mmap(-1, 256 << 20)\n    "
+        "for at in range(0, 256 << 20, 4096): shared[at] = 1\n    "
+        "return {'passed': True}",
+    )
+    text = file.read_text().replace(
+        "def memory_left():\n", "def memory_left():\n    return 96 << 20\n"
+    )
+    file.write_text(text)
+
+    report = ran(tmp_path, "litert", 30, file=file)
+
+    assert (report["passed"], report.get("kind")) == (False, "out-of-memory")
+    assert report["because"].startswith("the kernel killed the runtime")
+
+
 def test_a_child_ends_with_the_smoke_test_that_started_it(tmp_path):
     note = tmp_path / "child"
     deed = f"open({str(note)!r}, 'w').write(str(os.getpid())); signal.pause()"
