@@ -1,6 +1,6 @@
 """Delivery over SSH side by side with the tools a user would pick, in one run on real sshd.
 
-    python benchmarks/ssh/run.py [--quick] [--json FILE] [--plot FILE]
+    python benchmarks/ssh/run.py [--quick] [--only PART] [--json FILE] [--plot FILE]
 
 Builds a throwaway environment with the peers, starts one sshd for each loopback address, runs every
 contestant in turn at its own best number of connections at once, and prints medians, ratios and
@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,23 +244,23 @@ class Verdicts:
             self._judge(f"rollback × {devices}: times faster than the push", ratio, at_least=3.0)
 
 
-def grown(bench: Bench, devices: int) -> Row:
-    """fleet's push to some devices."""
+def grow(bench: Bench, growth: list[Row], devices: int) -> None:
+    """Add fleet's push to some devices."""
     rounds = 3 if devices <= 200 else 1
     tries = [bench.once("fleet", "push", devices, bench.best["fleet"]) for _ in range(rounds)]
     middle = {key: statistics.median(row[key] for row in tries) for key in tries[0]}
     print(f"growth: {devices:>5} devices  {middle['wall_s'] / devices * 1e3:7.1f} ms each")
-    return {"devices": devices, **middle}
+    growth.append({"devices": devices, **middle})
 
 
-def in_flight(bench: Bench) -> float:
+def in_flight(bench: Bench) -> None:
     """MiB of the controller for each more device that gets bytes at the same time."""
     few, many = 8, 40
     tries = [(bench.once("fleet", "push", 80, n)["peak_mib"], n) for n in (few, many) * 3]
     peaks = {n: statistics.median(peak for peak, of in tries if of == n) for n in (few, many)}
     each = (peaks[many] - peaks[few]) / (many - few)
     print(f"memory: {each:.2f} MiB for each device in flight")
-    return each
+    bench.mib_in_flight = each
 
 
 def environment(folder: Path) -> Path:
@@ -306,29 +307,28 @@ def measured(bench: Bench, asked: argparse.Namespace, growth: list[Row]) -> Iter
     quick = asked.quick
     for who in few if quick else everyone:
         bench.tune(who, several=bench.rounds > 1 and not asked.untuned)
-    bench.compare("push", 50, few if quick else everyone)
-    yield
-    bench.deploy(50, 1 if quick else 3)
-    yield
-    bench.compare("ask", 50, few if quick else everyone)
-    yield
-    if quick:
-        return
-    bench.compare("push", 200, everyone)
-    yield
-    bench.deploy(200, 1)
-    yield
     lookers = tuple(w for w in ("ssh2-python", "pyinfra", "ansible") if w not in asked.without)
-    bench.compare("ask", 200, tuple(dict.fromkeys((*few, *lookers))))
-    yield
-    for task in ("facts", "audit"):  # over what the last deployment left there
-        bench.compare(task, 200, lookers)
-        yield
-    bench.mib_in_flight = in_flight(bench)
-    yield
-    for devices in (10, 50, 200, 1000):
-        growth.append(grown(bench, devices))
-        yield
+    askers = tuple(dict.fromkeys((*few, *lookers)))
+    parts: list[tuple[str, Callable[[], None]]] = [
+        ("push-50", lambda: bench.compare("push", 50, few if quick else everyone)),
+        ("rollout-50", lambda: bench.deploy(50, 1 if quick else 3)),
+        ("ask-50", lambda: bench.compare("ask", 50, few if quick else everyone)),
+    ]
+    if not quick:
+        parts += [
+            ("push-200", lambda: bench.compare("push", 200, everyone)),
+            ("rollout-200", lambda: bench.deploy(200, 1)),
+            ("ask-200", lambda: bench.compare("ask", 200, askers)),
+            # the next two look at what the rollout left there
+            ("facts-200", lambda: bench.compare("facts", 200, lookers)),
+            ("audit-200", lambda: bench.compare("audit", 200, lookers)),
+            ("memory", lambda: in_flight(bench)),
+        ]
+        parts += [(f"growth-{n}", partial(grow, bench, growth, n)) for n in (10, 50, 200, 1000)]
+    for name, measure in parts:
+        if not asked.only or name in asked.only:
+            measure()
+            yield
 
 
 def main() -> None:
@@ -338,6 +338,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--untuned", action="store_true", help="as many at once as suit usually")
     parser.add_argument("--without", action="append", default=[], help="leave this peer out")
+    parser.add_argument("--only", action="append", help="this part alone: push-50, audit-200, …")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
