@@ -22,6 +22,7 @@ from orchestrator.rollout.plan import Intent, Plan, Skip, changed_since, plan
 from orchestrator.rollout.playbook import Playbook
 from orchestrator.settings import find_site, load
 from orchestrator.site import Site
+from orchestrator.values import by_first
 from orchestrator.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Fleet:
         from orchestrator.deploy.probe import current_files
 
         devices = self.select(target)
-        expected, known = self.ledger.expected(), self.ledger.manifests()
+        expected, known = by_first(self.ledger.expected()), by_first(self.ledger.manifests())
         meant, lock = self._meant(()), self.site.lock()
         seen = self.field.visit(devices, current_files, watch)
         return tuple(
@@ -162,7 +163,7 @@ class Fleet:
                 device,
                 [model.name for model, names in meant if device.name in names],
                 seen[device.name],
-                expected,
+                expected.get(device.name, {}),
                 known,
                 lock,
             )

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.trust.hostkeys import HostKey
 
 T = TypeVar("T")
-AT_ONCE = 32
-"""Devices looked at side by side."""
 _PATIENCE_S = (0.5, 1.5)
 """How long to wait, more or less, when a device's server has too many unfinished logins."""
 
@@ -141,8 +139,8 @@ class Field:
             finally:
                 watch(device)
 
-        each = list(devices)
-        with self, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        each, at_once = list(devices), max(1, self.settings.count("at_once"))
+        with self, ThreadPoolExecutor(max_workers=at_once) as pool:
             return {d.name: seen for d, seen in zip(each, pool.map(visit, each), strict=True)}
 
     @cached_property

@@ -15,8 +15,10 @@ _DEFAULTS: Mapping[str, str] = {
     "inventory": "inventory/demo",
     "playbook": "canary",
     "jobs": "0",
+    "at_once": "32",
     "edgetpu_compiler": "",
 }
+"""`jobs`: workers of a build, 0 for as many as suit; `at_once`: devices looked at side by side."""
 _COMMANDS = ("edgetpu_compiler",)
 """Settings that are a command: a list of words, or one text with the words quoted as in a shell."""
 
@@ -56,6 +58,17 @@ class Settings:
         except ValueError as error:
             file = self.values[key].source
             raise BadInput(f"{key!r} is {self[key]!r}: {error}".lower(), file=file) from error
+
+    def count(self, key: str) -> int:
+        """A number of something.
+
+        Raises:
+            BadInput: it is no number, or less than 0.
+        """
+        if not self[key].isdecimal():
+            file = self.values[key].source
+            raise BadInput(f"{key!r} is {self[key]!r}: should be a number from 0 on", file=file)
+        return int(self[key])
 
     @property
     def state(self) -> Path:

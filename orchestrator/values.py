@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
 import pydantic_core
 from pydantic import (
@@ -14,6 +15,10 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
 )
+
+K = TypeVar("K")
+L = TypeVar("L")
+V = TypeVar("V")
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 digest as 64 lower-case hexadecimal digits."""
@@ -52,6 +57,14 @@ def sha256(data: bytes) -> str:
 def digest(value: Any) -> str:
     """The SHA-256 of a value's canonical form."""
     return sha256(canonical(value))
+
+
+def by_first(pairs: Mapping[tuple[K, L], V]) -> dict[K, dict[L, V]]:
+    """What is known by two keys, by the first and then by the second."""
+    found: dict[K, dict[L, V]] = {}
+    for (first, second), value in pairs.items():
+        found.setdefault(first, {})[second] = value
+    return found
 
 
 class BadPart(ValueError):

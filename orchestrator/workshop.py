@@ -84,7 +84,7 @@ class Workshop:
             self.settings.inventory,
             self.store,
             self.settings.state / "build",
-            jobs=jobs,
+            jobs=jobs or self.settings.count("jobs") or None,
             deadline_s=deadline_s,
             trust=trust,
             find=self._find,
@@ -130,7 +130,7 @@ class Workshop:
             inventory,
             state,
             variants=variants,
-            jobs=jobs,
+            jobs=jobs or self.settings.count("jobs") or None,
             trust=trust,
             watch=watch,
         )

@@ -48,7 +48,8 @@ class Site:
         self.target = target
         self.inventory.mkdir(parents=True)
         (self.folder / "playbooks").mkdir()
-        (self.folder / "fleet.toml").write_text('inventory = "inventory/main"\nplaybook = "all"\n')
+        settings = f'inventory = "inventory/main"\nplaybook = "all"\nat_once = {at_once}\n'
+        (self.folder / "fleet.toml").write_text(settings)
         waves = f"name: all\nwaves: [{{name: all, size: all}}]\nat_once: {at_once}\n"
         (self.folder / "playbooks" / "all.yaml").write_text(waves)
         stub = Path(target["homes"]) / "python"

@@ -12,6 +12,7 @@ from orchestrator.build.jobs import AnyJob, Extract, Extracted, Failed, Refused,
 from orchestrator.build.store import Store
 from orchestrator.build.workers import Room, Workers, memory_here
 from orchestrator.catalog.model import Model
+from orchestrator.catalog.variant import Format
 from orchestrator.values import sha256
 
 _DEADLINE_S = 300.0
@@ -35,24 +36,31 @@ def excerpts(
     """
     if model.data.evaluation is None:
         return {}, (f"{model.name} has no evaluation data (data.evaluation)",)
-    named = [a for name in sorted(variants) if (a := locked.artifact(name)) is not None]
-    wanted = [a for a in named if a.figures is not None and a.figures.metric in _JUDGED]
+    found = {name: locked.artifact(_fed_like(model, name)) for name in sorted(variants)}
+    lone = [f"{name}: what it was compiled of is not listed" for name, a in found.items() if not a]
+    wanted = {n: a for n, a in found.items() if a and a.figures and a.figures.metric in _JUDGED}
     if not wanted:
-        return {}, (f"{model.name} is not judged by {' or '.join(_JUDGED)}",)
+        return {}, tuple(lone) or (f"{model.name} is not judged by {' or '.join(_JUDGED)}",)
     workers = Workers(state / "build", Room(2, memory_here()), _DEADLINE_S)
     ordered = Ordered(model, most, Store(state / "store"), catalog, workers)
     try:
         with ThreadPoolExecutor(2) as pool:
             try:
-                made = list(pool.map(ordered.excerpt, wanted))
+                made = list(pool.map(ordered.excerpt, wanted.values()))
             finally:
                 workers.stop()
     finally:
         workers.close()
-    found = {a.variant: e for a, e in zip(wanted, made, strict=True) if isinstance(e, Excerpt)}
-    why = [f"{a.variant}: {e}" for a, e in zip(wanted, made, strict=True) if isinstance(e, str)]
-    kept = {each.sha256: each for each in found.values()}
-    return {variant: kept[each.sha256] for variant, each in found.items()}, tuple(why)
+    good = {name: e for name, e in zip(wanted, made, strict=True) if isinstance(e, Excerpt)}
+    why = [f"{name}: {e}" for name, e in zip(wanted, made, strict=True) if isinstance(e, str)]
+    kept = {each.sha256: each for each in good.values()}
+    return {name: kept[each.sha256] for name, each in good.items()}, (*lone, *why)
+
+
+def _fed_like(model: Model, name: str) -> str:
+    """The variant that takes the same samples: an engine's own is the one it was compiled of."""
+    engines = {each.name: each for each in model.variants if each.format is Format.TENSORRT}
+    return str(engines[name].parent) if name in engines else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def adbd(tell: Callable[[str], None]) -> str:
 
 def command(tree: str) -> list[str]:
     """How a device starts it: by the loader and with the libraries that it came with."""
-    return by_loader(tree, _PROGRAM, f"/{HOME}")
+    return by_loader(tree, _PROGRAM, f"/{HOME}", "android")
 
 
 def hello() -> bytes:

@@ -66,17 +66,18 @@ def machine() -> str:
     return _ran(["dpkg", "--print-architecture"]).strip()
 
 
-def by_loader(tree: str | Path, program: str, at: str) -> list[str]:
+def by_loader(tree: str | Path, program: str, at: str, own: str = "") -> list[str]:
     """How a program of a fetched system starts on this machine: with the libraries that came with it.
 
     Args:
         tree: where the system lies now.
         at: where it lies when the program is started.
+        own: a folder among its libraries that holds the program's own.
     """
     (loader,) = Path(tree, "usr").glob("lib*/ld-linux*.so.*")
     (libraries,) = (path for path in Path(tree, "usr/lib").glob("*-linux-*") if path.is_dir())
     there = f"{at}/usr/lib/{libraries.name}"
-    path = f"{there}:{there}/android"
+    path = f"{there}:{there}/{own}" if own else there
     return [f"{at}/{loader.relative_to(tree)}", "--library-path", path, f"{at}/{program}"]
 
 

@@ -212,6 +212,13 @@ def _plain(path: Path) -> str:
 
 
 def _ran(argv: list[str]) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    env = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}  # mke2fs is there
+    try:
+        done = subprocess.run(
+            argv, env=env, capture_output=True, text=True, timeout=300, check=False
+        )
+    except FileNotFoundError as error:
+        hint = "apt-get install e2fsprogs" if argv[0] == "mke2fs" else ""
+        raise DebianMissing(f"this machine has no {argv[0]}", hint=hint) from error
     if done.returncode != 0:
         raise DebianMissing(f"{Path(argv[0]).name}: {done.stderr.strip() or done.returncode}")

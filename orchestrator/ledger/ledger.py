@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, bindparam, col, delete, insert, select
 
 from orchestrator.artifact.manifest import Manifest
 from orchestrator.catalog.reading import Measurement, Reading
@@ -117,11 +117,16 @@ class Ledger:
 
     def remember(self, facts: Mapping[str, Facts]) -> None:
         """Keep what devices said; the newest answer of each is the one that is kept."""
-        with Session(self._writer) as session:
-            for device, said in facts.items():
-                body = said.model_dump_json()
-                session.merge(FactsRow(device=device, at=said.observed_at.isoformat(), body=body))
-            session.commit()
+        if not facts:
+            return
+        rows = [
+            {"device": name, "at": said.observed_at.isoformat(), "body": said.model_dump_json()}
+            for name, said in facts.items()
+        ]
+        same = delete(FactsRow).where(col(FactsRow.device) == bindparam("device"))
+        with self._writer.begin() as connection:
+            connection.execute(same, [{"device": name} for name in facts])
+            connection.execute(insert(FactsRow), rows)
 
     def facts(self) -> dict[str, Facts]:
         """The last known facts by device name."""

@@ -36,11 +36,11 @@ class Known:
 def assigned(model: Model, device: Device, facts: Facts | None, known: Known) -> Assigned:
     """The variant of a model that suits a device best, or why none does."""
     measured = measured_offers(model, _locked(model, device, facts, known), known.readings)
-    offered = _offered(device, known.profiles[device.profile], known.proof)
-    return assign(measured, offered, facts, known.objective)
+    able = offered(device, known.profiles[device.profile], known.proof)
+    return assign(measured, able, facts, known.objective)
 
 
-def _offered(device: Device, profile: Profile, proof: Proof) -> Profile:
+def offered(device: Device, profile: Profile, proof: Proof) -> Profile:
     """A profile as one device has it: with its own runner, and what the playbook is content with."""
     least = Proof.RUNS_ONLY if Proof.RUNS_ONLY in (device.proof, proof) else Proof.COMPARED
     return profile.model_copy(update={"runner": device.runner, "proof": least})
@@ -112,7 +112,7 @@ def to_roll_back(
         present = [i for i in state.installed if i.model in models and i.current]
         if not present:
             wishes.append(_nothing(device.name, ", ".join(models), "it runs nothing of it"))
-        profile = _offered(device, profiles[device.profile], proof)
+        profile = offered(device, profiles[device.profile], proof)
         wishes += [_rolled_back(device, i, to, state.facts, known, profile) for i in present]
     return tuple(wishes)
 

@@ -71,26 +71,24 @@ def drifts(
     device: Device,
     models: Sequence[str],
     seen: Sequence[Hashed] | Unobserved,
-    expected: Mapping[tuple[str, str], Expected],
-    known: Mapping[tuple[str, str], Manifest],
+    expected: Mapping[str, Expected],
+    known: Mapping[str, Mapping[str, Manifest]],
     lock: Lock,
 ) -> tuple[Drift, ...]:
     """One finding for each model that is on a device, should be there, or could be.
 
     Args:
         models: the models of the catalog that are meant for the device.
-        expected: what was last proved, by device and model; known: manifests by model and name.
+        expected: what was last proved on it, by model; known: manifests by model and by name.
     """
-    mine = {model for name, model in expected if name == device.name}
     there = {} if isinstance(seen, Unobserved) else {hashed.model: hashed for hashed in seen}
     found = []
-    for model in sorted({*there, *mine, *models}):
-        last = expected.get((device.name, model))
+    for model in sorted({*there, *expected, *models}):
+        last, releases = expected.get(model), known.get(model, {})
         now = there.get(model, Hashed(model=model, current=None))
         if isinstance(seen, Unobserved):
             finding, because = Finding.UNREACHABLE, f"{seen.code}: {seen.because}"
         else:
-            releases = {name: m for (owner, name), m in known.items() if owner == model}
             finding, because = compare(last.manifest if last else None, now, releases)
         found.append(
             Drift(
@@ -100,7 +98,7 @@ def drifts(
                 expected=last.manifest.release if last else None,
                 found=now.current,
                 because=because,
-                behind_lock=_behind(known.get((model, now.current or "")), lock),
+                behind_lock=_behind(releases.get(now.current or ""), lock),
                 since=last.since if last else None,
                 emulated=device.emulated,
             )

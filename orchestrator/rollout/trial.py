@@ -5,17 +5,23 @@ from dataclasses import dataclass
 
 from orchestrator.artifact.lock import LockedModel, offers
 from orchestrator.artifact.manifest import Manifest
-from orchestrator.catalog.assignment import eligible
+from orchestrator.catalog.assignment import Reason, eligible
 from orchestrator.catalog.model import Model
+from orchestrator.catalog.runtime import ADAPTERS, Program
 from orchestrator.inventory.device import Device
 from orchestrator.inventory.facts import Facts
 from orchestrator.inventory.hardware import hardware
 from orchestrator.inventory.profile import Profile, Runtime
+from orchestrator.inventory.runner import Proof
+from orchestrator.rollout.desire import offered
 from orchestrator.rollout.observation import Observation, Observed, Unobserved
 from orchestrator.rollout.plan import Skip, Why, unreachable
 
 ONE_PER_CLASS = "one-per-class"
 """The target that means one reachable device for each fingerprint."""
+
+
+_PROGRAM = "a program of its own runs it, and alone knows how long that takes: see its smoke tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,14 @@ def turns(
             continue
         facts = observation.facts
         mine = locked.on(device.name, hardware(facts))
-        fits, others = eligible(offers(model, mine), profiles[device.profile], facts)
-        # trtexec is started anew for each inference: its smoke test alone tells its latency
-        fits = tuple((o, runtime) for o, runtime in fits if runtime is not Runtime.TENSORRT)
+        able = offered(device, profiles[device.profile], Proof.RUNS_ONLY)
+        fits, others = eligible(offers(model, mine), able, facts)
+        by_program = [o for o, r in fits if isinstance(ADAPTERS[r].trial(device), Program)]
+        others += tuple(Reason(variant=o.variant.name, because=_PROGRAM) for o in by_program)
         trials = tuple(
             Trial(device.name, mine.manifest(offer.variant.name), runtime)
             for offer, runtime in fits
+            if offer not in by_program
         )
         why = "; ".join(f"{each.variant}: {each.because}" for each in others)
         found.append(

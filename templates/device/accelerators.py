@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 import numpy
 
@@ -44,16 +45,40 @@ def open_tensorrt(model, _open_tflite):
         return trtexec(tool, model, inputs, "--iterations=1", "--warmUp=0", "--duration=0")[0]
 
     def timed_by_itself(inputs):
-        said = trtexec(tool, model, inputs, "--warmUp=500", "--duration=2", "--percentile=95")[1]
-        line = [line for line in said.splitlines() if "] Latency: min" in line][-1]
-        median, most = [
-            float(line.partition(name)[2].lstrip(" =").split()[0])
-            for name in ("median", "percentile(95%)")
-        ]
+        words = ("--warmUp=500", "--duration=2", "--percentile=95")
+        median, most, _ = summary(trtexec(tool, model, inputs, *words)[1])
         return [median, median, most]  # as `timed` would put them in order
 
-    run.timed = timed_by_itself
+    def kept_busy(inputs, seconds, going):
+        """Four times a quarter of the time: how it was at first, and at last; see measure.py."""
+        each_s, began, found = max(1, round(seconds / 4)), time.perf_counter(), []
+        for _ in range(4):
+            words = ("--warmUp=500", "--duration=%d" % each_s, "--percentile=95")
+            found.append(summary(trtexec(tool, model, inputs, *words)[1]))
+            going()
+        medians = [median for median, _, _ in found]
+        return {
+            "runs": int(sum(qps for _, _, qps in found) * each_s),
+            "seconds": round(time.perf_counter() - began, 3),
+            "p50_ms": sorted(medians)[2],
+            "p95_ms": max(most for _, most, _ in found),
+            "slowdown": round(medians[-1] / max(medians[0], 1e-9), 3),
+        }
+
+    run.timed, run.kept_busy = timed_by_itself, kept_busy
     return run, "by trtexec"
+
+
+def summary(said):
+    """What it says of many inferences: median and 95th percentile (ms), and how many a second."""
+    latency = [line for line in said.splitlines() if "] Latency: min" in line][-1]
+    rates = [line for line in said.splitlines() if "Throughput: " in line and " qps" in line]
+
+    def named(name):
+        return float(latency.partition(name)[2].lstrip(" =").split()[0])
+
+    rate = float(rates[-1].rpartition(": ")[2].split()[0]) if rates else 0.0
+    return named("median"), named("percentile(95%)"), rate
 
 
 def trtexec(tool, model, inputs, *options):

@@ -276,8 +276,6 @@ def failed(because, **more):
 
 
 def child(folder, runtime):
-    import resource
-
     sys.path[:0] = bundles("litert" if runtime == "edgetpu" else runtime)
     import numpy
 
@@ -299,9 +297,16 @@ def child(folder, runtime):
         times = run.timed(sample) if hasattr(run, "timed") else timed(run, sample)
         report.update(p50_ms=round(times[len(times) // 2], 4))
         report.update(p95_ms=round(times[int(len(times) * 0.95)], 4))
-    kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN  # trtexec is a process of its own
-    report["rss_mib"] = round(max(resource.getrusage(k).ru_maxrss for k in kinds) / 1024.0, 1)
+    report["rss_mib"] = rss_mib()
     return within(report, manifest["limits"])
+
+
+def rss_mib():
+    """The most that was resident at once: of this process, or of one it started, such as trtexec."""
+    import resource
+
+    kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    return round(max(resource.getrusage(k).ru_maxrss for k in kinds) / 1024.0, 1)
 
 
 def suffix(manifest):

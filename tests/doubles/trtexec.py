@@ -73,14 +73,16 @@ def work(asked):
         return
     session = opened(data)
     feed = loaded(session, asked.get("--loadInputs", ""))
-    took = []
-    for _ in range(int(asked.get("--iterations", 10))):
+    took, started = [], time.perf_counter()
+    least_s = float(asked.get("--duration", 0))
+    while len(took) < int(asked.get("--iterations", 10)) or time.perf_counter() - started < least_s:
         began = time.perf_counter()
         outputs = session.run(None, feed)
         took.append((time.perf_counter() - began) * 1e3)
+    rate = len(took) / (time.perf_counter() - started)
     if "--exportOutput" in asked:
         export(session, outputs, asked["--exportOutput"])
-    summary(sorted(took), asked.get("--percentile", "90,95,99").split(","))
+    summary(sorted(took), rate, asked.get("--percentile", "90,95,99").split(","))
 
 
 def opened(data):
@@ -130,7 +132,7 @@ def export(session, outputs, file):
     json.loads(Path(file).read_text())
 
 
-def summary(took, percentiles):
+def summary(took, rate, percentiles):
     figures = "min = %g ms, max = %g ms, mean = %g ms, median = %g ms" % (
         took[0],
         took[-1],
@@ -141,6 +143,7 @@ def summary(took, percentiles):
         at = max(0, int(len(took) * float(each) / 100) - 1)
         figures += ", percentile(%s%%) = %g ms" % (each, took[at])
     say("I", "=== Performance summary ===")
+    say("I", "Throughput: %g qps" % rate)
     say("I", "Latency: " + figures)
     say("I", "GPU Compute Time: " + figures)
 

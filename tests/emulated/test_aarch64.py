@@ -1,5 +1,6 @@
 """Real programs, Python and runtimes of aarch64 under QEMU: what they compute, never how fast."""
 
+import json
 from pathlib import Path
 
 from orchestrator.lab.breakage import Breakage
@@ -76,6 +77,19 @@ def test_releases_are_proved_audited_and_rolled_back_on_aarch64(built):
     found = [row["finding"] for row in built.data("audit", "-t", "pi-01", expected=5)]
     built.lab.mend("pi-01")
     assert "drift" in found
+
+
+def test_what_is_measured_on_an_emulated_device_says_so_and_is_judged_on_its_samples(built):
+    """How right it is, on aarch64; how fast is written down, and marked, and believed of nobody else."""
+    words = ("profile", "digits-tflite", "-t", "pi-01", "--seconds", "0.5", "--samples", "20")
+    told = json.loads(built.run(*words, "-o", "json"))["data"]
+
+    (found,) = told["measurements"]
+    assert found["emulated"] == "qemu-user cortex-a72"
+    assert found["runtime"].startswith("litert ")
+    assert found["samples"] == 20
+    assert found["value"] > 0.8
+    assert found["p50_ms"] > 0
 
 
 def test_a_runtime_that_computes_something_else_is_refused_there_too(built):

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from conftest import Site
+from scale import MODEL
+from scene import Site
 
 from orchestrator.lab.errors import DebianMissing, NoTierWorks, SshdMissing, UserlandMissing
 from orchestrator.lab.lab import Lab
@@ -67,6 +68,18 @@ def test_a_release_goes_over_adb_is_audited_and_taken_back(site):
     assert site.leftovers(PHONE) == []
 
 
+def test_a_phone_on_adb_measures_variants_and_keeps_nothing_of_it(site):
+    done = site.run("profile", MODEL, "-t", PHONE, "--seconds", "0.3", "-o", "json")
+
+    (found,) = done.data["measurements"]
+    assert done.code == 0, done.said
+    assert (found["device"], found["runtime"].split()[0]) == (PHONE, "onnxruntime")
+    assert 0 < found["p50_ms"] <= found["p95_ms"]
+    assert found["runs"] > 3
+    assert site.linked(PHONE) is None
+    assert site.leftovers(PHONE) == []
+
+
 def test_a_phone_on_adb_passes_its_selftest(site):
     site.run("facts", "-t", PHONE, "--refresh")
 
@@ -92,7 +105,7 @@ def test_a_phone_without_python_gets_nothing_that_could_not_be_proved(site):
 
     assert done.outcome["status"] == "no-variant"
     assert "onnxruntime is not installed on the device" in done.outcome["because"]
-    assert site.running(PHONE) == [None]
+    assert site.linked(PHONE) is None
 
 
 def test_nothing_is_pinned_of_a_phone_on_adb(site):

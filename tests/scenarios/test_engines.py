@@ -111,6 +111,11 @@ def built(site, *words):
     return done, {(row["variant"], row["device"]): row for row in rows}
 
 
+def files(site, device):
+    root = site.home(device) / ".fleet"
+    return {p for p in root.rglob("*") if p.relative_to(root).parts[0] != "bin"}
+
+
 def engines(site, variant):
     return site.fleet.site.lock().find(MODEL).artifact(variant).engines
 
@@ -131,6 +136,43 @@ def test_engines_are_built_and_proved_on_one_device_and_run_on_its_siblings(jets
     assert {o["smoke"]["cases"] for o in deployed.data["outcomes"]} == {2}
     assert all(o["smoke"]["p50_ms"] > 0 for o in deployed.data["outcomes"])
     assert audited == {"jetson-01": "match", "jetson-02": "match"}
+    assert not (jetsons.home("jetson-01") / ".fleet" / "work").exists()
+
+
+def test_engines_are_profiled_beside_other_variants_and_judged_by_the_same_samples(jetsons):
+    built(jetsons, *ONE)
+    before = files(jetsons, "jetson-01")
+
+    done = jetsons.run("profile", MODEL, "-t", "jetson-01", "--seconds", "4", "-o", "json")
+
+    found = {each["variant"]: each for each in done.data["measurements"]}
+    assert done.code == 0, done.said
+    assert set(found) == {"onnx-float32", "tensorrt-float32"}
+    engine = found["tensorrt-float32"]
+    assert engine["runtime"] == "tensorrt by trtexec"
+    assert 0 < engine["p50_ms"] <= engine["p95_ms"]
+    assert engine["runs"] > 100
+    assert engine["seconds"] >= 4
+    assert engine["slowdown"] > 0
+    assert engine["samples"] > 10
+    assert engine["value"] == found["onnx-float32"]["value"] == 1.0
+    assert files(jetsons, "jetson-01") == before
+
+
+def test_memory_that_does_not_suffice_to_build_is_a_refusal_before_anything_is_begun(jetsons):
+    """The kernel's word for what is free is the lab's fixture; it says too little here."""
+    meminfo = jetsons.lab.root("jetson-01") / "opt/fleet-lab/proc/meminfo"
+    text = meminfo.read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("MemAvailable")]
+    try:
+        meminfo.write_text("\n".join([*lines, "MemAvailable:     307200 kB"]) + "\n")
+        done, rows = built(jetsons, *ONE, "--force")
+    finally:
+        meminfo.write_text(text)
+
+    assert done.code == 1
+    row = rows["tensorrt-float32", "jetson-01"]
+    assert "300 MiB of memory are free, and building takes about 51" in row["because"]
     assert not (jetsons.home("jetson-01") / ".fleet" / "work").exists()
 
 
@@ -275,3 +317,28 @@ def test_a_build_host_compiles_for_edge_tpus_and_keeps_nothing(jetsons, doubles)
     assert (found.compilation.accelerated, found.compilation.remaining) == (1, 0)
     assert not (jetsons.home("pi-01") / ".fleet" / "work").exists()
     assert {step.device for step in meant.steps} == {"jetson-01"}, "it gets no models itself"
+
+
+def test_the_compiler_is_the_configured_one_then_what_is_on_path_then_a_build_hosts(
+    jetsons, tmp_path, monkeypatch
+):
+    def where() -> tuple[tuple[str, ...], str] | None:
+        with jetsons.fleet as fleet:
+            found = fleet.foundry.compiler()
+        return (found.argv, found.where) if found else None
+
+    nowhere = where()
+    jetsons.describe("pi-01", build_host=True)
+    on_a_host = where()
+    program = tmp_path / "edgetpu_compiler"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    on_path = where()
+    monkeypatch.setenv("FLEET_EDGETPU_COMPILER", "podman run compiler")
+    configured = where()
+
+    assert nowhere is None
+    assert on_a_host == (("edgetpu_compiler",), "pi-01")
+    assert on_path == (("edgetpu_compiler",), "")
+    assert configured == (("podman", "run", "compiler"), "")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scale import offer_tflite
+from scale import MODEL, offer_tflite
 
 from orchestrator.lab.errors import NoTierWorks, SshdMissing, UserlandMissing
 from orchestrator.lab.lab import Lab
@@ -116,6 +116,18 @@ def test_a_runner_that_is_not_there_is_named(site, bare):
     done = site.deploy(bare)
 
     assert "its runner '/opt/nosuch' is not on the device" in done.outcome["because"]
+
+
+def test_what_a_program_runs_is_deployed_and_not_profiled_and_the_reason_is_said(site, bare):
+    site.describe(bare, runner={"command": [*LOADED, *PLACES], "formats": ["onnx"]})
+    site.offer("1.0")
+
+    done = site.run("profile", MODEL, "-t", bare, "--seconds", "0.3", "-o", "json")
+
+    (outcome,) = done.data["outcomes"]
+    assert (done.code, outcome["status"]) == (1, "no-variant")
+    assert "a program of its own runs it" in outcome["because"]
+    assert site.leftovers(bare) == []
 
 
 def failing(site, shared, device: str, body: str, **limits: float) -> dict:

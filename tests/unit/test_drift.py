@@ -7,6 +7,7 @@ from examples import NOON, device, digest_of, lock, locked, manifest, unobserved
 
 from orchestrator.artifact.manifest import MANIFEST, Manifest
 from orchestrator.rollout.drift import Drift, Expected, FileSeen, Finding, Hashed, compare, drifts
+from orchestrator.values import by_first
 
 V1, V2 = manifest("1.0.0"), manifest("2.0.0")
 KNOWN = {each.release: each for each in (V1, V2)}
@@ -102,8 +103,8 @@ def test_only_what_fleet_did_not_do_is_drift(finding):
 
 
 def audited(*there: Hashed, models: tuple[str, ...] = ("fashion",), **more: Any) -> list[Drift]:
-    expected = {("a", "fashion"): Expected(manifest=V1, since=NOON)}
-    known = {(each.model, each.release): each for each in (V1, V2)}
+    expected = {"fashion": Expected(manifest=V1, since=NOON)}
+    known = {"fashion": {each.release: each for each in (V1, V2)}}
     given: dict[str, Any] = {
         "device": device("a", emulated=True),
         "models": models,
@@ -155,9 +156,10 @@ def test_every_model_that_is_there_or_should_be_or_could_be_has_one_finding():
 
 
 def test_what_other_devices_should_run_is_none_of_this_one_s():
-    other = {("b", "fashion"): Expected(manifest=V1, since=NOON)}
+    by_device = by_first({("b", "fashion"): Expected(manifest=V1, since=NOON)})
 
-    assert audited(models=(), expected=other) == []
+    assert [one.finding for one in audited(models=(), expected=by_device["b"])] == [Finding.MISSING]
+    assert audited(models=(), expected=by_device.get("a", {})) == []
 
 
 def test_a_release_of_one_model_is_not_known_for_another():

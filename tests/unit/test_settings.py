@@ -69,6 +69,7 @@ def test_the_environment_stands_over_the_file_and_that_over_the_default(tmp_path
         "inventory": Setting("inventory/main", str(site / "fleet.toml")),
         "playbook": Setting("fast", "$FLEET_PLAYBOOK"),
         "jobs": Setting("0", "default"),
+        "at_once": Setting("32", "default"),
         "edgetpu_compiler": Setting("", "default"),
     }
 
@@ -84,7 +85,15 @@ def test_everything_fleet_writes_lies_below_the_site(tmp_path):
 
     assert settings.state == tmp_path / ".fleet"
     assert settings.inventory == tmp_path / "x"
-    assert settings["jobs"] == "3"
+    assert settings.count("jobs") == 3
+
+
+@pytest.mark.parametrize("written_as", ["-1", '"many"', '""'])
+def test_a_count_that_is_none_is_refused_with_the_file(tmp_path, written_as):
+    settings = load(written(tmp_path, f"at_once = {written_as}\n"), {})
+
+    with pytest.raises(BadInput, match=r"fleet\.toml: 'at_once' is '.*': should be a number"):
+        settings.count("at_once")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path):
     message, hint = refusal(written(tmp_path, 'playbok = "canary"\n'))
 
     assert message == "unknown key 'playbok'; did you mean 'playbook'?"
-    assert hint == "known keys: inventory, playbook, jobs, edgetpu_compiler"
+    assert hint == "known keys: inventory, playbook, jobs, at_once, edgetpu_compiler"
 
 
 def test_broken_toml_names_its_line(tmp_path):
