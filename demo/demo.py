@@ -37,6 +37,7 @@ def main() -> None:
 
     say("Which variant does a device get, and why not another?")
     run("fleet explain jetson-01")
+    run("fleet explain pi-01")
     run("fleet explain phone-01")
 
     say("Deploy. The canaries go first; each device hashes, proves and only then switches.")
