@@ -3,6 +3,8 @@
 import shlex
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -166,3 +168,23 @@ def test_the_script_keeps_to_what_posix_shells_share():
             if program := shutil.which(shell):
                 words = [program, "sh", "-n"] if shell == "busybox" else [program, "-n"]
                 subprocess.run([*words, file], check=True)
+
+
+def test_no_more_devices_are_looked_at_side_by_side_than_the_site_says(site):
+    written = site.folder / "fleet.toml"
+    written.write_text(written.read_text() + "at_once = 2\n")
+    counting, now, most = threading.Lock(), [0], [0]
+
+    def look(_hands) -> None:
+        with counting:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.1)
+        with counting:
+            now[0] -= 1
+
+    with site.fleet as fleet:
+        seen = fleet.field.visit(fleet.select("all"), look, lambda device: None)
+
+    assert len(seen) == 6
+    assert most == [2]
