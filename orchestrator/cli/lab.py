@@ -48,7 +48,7 @@ def up(
         typer.Option(
             help="Programs of the devices, taken in turn if given more than once: host, dash, bash, "
             "busybox, busybox-bare, toybox, toybox-bare (bare: without Python), adb, "
-            "aarch64-minimal, armv7-on-aarch64, termux."
+            "aarch64-minimal, armv7-on-aarch64, termux, aarch64-vm (a whole machine)."
         ),
     ] = None,
     arch: Annotated[

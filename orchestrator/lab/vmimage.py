@@ -158,8 +158,6 @@ def _furnish(root: Path, device: Foreign, kernel: Path) -> None:
             shutil.copy(source, site / entry)
     for path in ("proc", "sys", "dev", "run", "tmp", "root", f"home/{DEVICE_USER}"):
         (root / path).mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        os.chown(root / "home" / DEVICE_USER, DEVICE_UID, DEVICE_UID)
     about = f'{{"emulated": true, "kind": "{PROFILE}", "cpu": "qemu-system {_CPU}", "tier": "vm"}}'
     texts = {
         "etc/passwd": _PASSWD,

@@ -140,8 +140,10 @@ def enclosed(pid):
     There the kernel counts all of it: files in memory, what is shared, and every process that is
     started. An eighth stays free, without which a device reads its programs again and again from
     its disk before anybody is killed. Only who may make groups beside his own (version 2) or below
-    it (version 1) gets one.
+    it (version 1) gets one; and not root under systemd, which lets nobody else make any in its own.
     """
+    if os.geteuid() == 0 and os.path.isdir("/run/systemd/system"):
+        return ""
     left = memory_left() // 8 * 7
     for parent, limit in groups() if left else ():
         group = "%s/fleet-%d" % (parent, pid)

@@ -9,6 +9,7 @@ busybox mount -t devpts -o ptmxmode=0666 devpts /dev/pts
 busybox mount -t tmpfs -o mode=755 run /run
 busybox mount -t tmpfs -o mode=1777 tmp /tmp
 mkdir -p /run/sshd /run/identity
+chown pi:pi /home/pi # whoever made the disk may not have been root
 busybox ifconfig lo 127.0.0.1 up
 busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
 
