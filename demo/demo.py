@@ -1,4 +1,4 @@
-"""`make demo`: a trained model, a fleet of real sshd devices, a good and a bad day; under five minutes.
+"""`make demo`: a trained model, a fleet of real sshd devices, a good and a bad day; about five minutes.
 
 Every step is the very command a user would type; its exit code is checked. Run it again as often
 as you like: it starts with a fresh lab and keeps the ledger's history.
