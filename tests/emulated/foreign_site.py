@@ -124,5 +124,7 @@ def emulated(
         made.lab.up(len(userlands), userlands=userlands)
     except LACKS as error:
         missing(tier, error)
-    yield made
-    made.lab.down()
+    try:
+        yield made
+    finally:
+        made.lab.down()
