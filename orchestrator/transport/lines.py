@@ -3,11 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 from orchestrator.transport.login import Address
 from orchestrator.transport.ssh import SshTransport
-from orchestrator.transport.transport import Completed, DeviceUnreachable, Source
+from orchestrator.transport.transport import Completed, DeviceUnreachable, Session, Source
 
 MOST_IDLE = 128
 """Each costs a thread and some 100 KiB here, and a process on its device."""
@@ -108,27 +107,12 @@ class _Gateway:
             self._session = None
 
 
-class Lent:
+class Lent(Session):
     """A `Transport` that goes back to its lines when it is closed."""
 
     def __init__(self, lines: Lines, name: str, session: SshTransport) -> None:
         self._lines, self._name = lines, name
         self._session: SshTransport | None = session
-
-    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        """Run a command with an empty standard input."""
-        return self._open().run(argv, timeout_s=timeout_s)
-
-    def stream(
-        self,
-        source: Source,
-        argv: Sequence[str],
-        *,
-        timeout_s: float,
-        sent: Callable[[int], None] = lambda count: None,
-    ) -> Completed:
-        """Run a command with `source` as its standard input."""
-        return self._open().stream(source, argv, timeout_s=timeout_s, sent=sent)
 
     def close(self) -> None:
         """Give the session back."""
@@ -141,13 +125,13 @@ class Lent:
             raise DeviceUnreachable(self._name, "the session is closed")
         return self._session
 
-    def __enter__(self) -> "Lent":
-        return self
-
-    def __exit__(
+    def _exec(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        argv: Sequence[str],
+        source: Source | None,
+        timeout_s: float,
+        sent: Callable[[int], None],
+    ) -> Completed:
+        if source is None:
+            return self._open().run(argv, timeout_s=timeout_s)
+        return self._open().stream(source, argv, timeout_s=timeout_s, sent=sent)

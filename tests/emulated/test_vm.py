@@ -132,12 +132,12 @@ def test_a_runtime_that_wants_all_memory_is_killed_in_its_control_group_alone(ma
 
 def test_a_clock_ten_years_behind_changes_nothing(mended):
     mended.lab.break_device(DEVICE, Breakage.WRONG_CLOCK)
-    year = mended.on(DEVICE, "date +%Y")
+    there = datetime.date.fromisoformat(mended.on(DEVICE, "date +%F"))
     mended.offer("2.0")
 
     (done,) = mended.data("deploy", "-t", DEVICE, "--yes")
 
-    assert int(year) == datetime.date.today().year - 10
+    assert 3650 < (datetime.date.today() - there).days < 3750
     assert done["status"] == "succeeded"
     assert [row["finding"] for row in mended.data("audit", "-t", DEVICE)] == ["match"]
     mended.run("rollback", "-t", DEVICE, "--yes")
